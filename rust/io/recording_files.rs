@@ -54,6 +54,8 @@ pub struct RecordingFiles {
     began_ns: u64,
     /// Full files, oldest first: path and bytes.
     full: Vec<(PathBuf, u64)>,
+    /// What no successful write has told yet.
+    rotated: Rotated,
 }
 
 /// What a write has changed besides.
@@ -91,17 +93,17 @@ impl RecordingFiles {
         let full = full.into_iter().map(|(_, path, len)| (path, len)).collect();
         let (file, path, len) = begin(&settings, now_ns, clock_ns)?;
         let has_blocks = false;
-        let mut files = Self { settings, _lock: lock, file, path, len, has_blocks, began_ns: now_ns, full };
+        let rotated = Rotated::default();
+        let mut files = Self { settings, _lock: lock, file, path, len, has_blocks, began_ns: now_ns, full, rotated };
         let rotated = Rotated { is_new: true, deleted: files.trim(), header: len };
         Ok((files, rotated))
     }
 
     /// Writes a block, to a new file if the present one is full. After an error the same block may be written again, and
-    /// then replaces what was written in part.
+    /// then replaces what was written in part. What a new file has changed is told once something is written to it.
     pub fn write(&mut self, block: &[u8], now_ns: u64, clock_ns: i64) -> io::Result<Rotated> {
         let is_full = self.len.saturating_add(block.len() as u64) > self.settings.rotate_bytes;
         let is_old = now_ns.saturating_sub(self.began_ns) >= self.settings.rotate_ns;
-        let mut rotated = Rotated::default();
         if self.has_blocks && (is_full || is_old) {
             // The name of the next file is later, even if the clock was set back.
             let now_ns = now_ns.max(self.began_ns + 1);
@@ -110,7 +112,7 @@ impl RecordingFiles {
             let (file, path, len) = begin(&self.settings, now_ns, clock_ns)?;
             self.full.push((std::mem::replace(&mut self.path, path), self.len));
             (self.file, self.len, self.has_blocks, self.began_ns) = (file, len, false, now_ns);
-            rotated = Rotated { is_new: true, deleted: self.trim(), header: len };
+            self.rotated = Rotated { is_new: true, deleted: self.trim(), header: len };
         }
         self.file.write_all_at(block, self.len)?;
         if self.settings.sync == Sync::Write {
@@ -118,7 +120,7 @@ impl RecordingFiles {
         }
         self.len += block.len() as u64;
         self.has_blocks = true;
-        Ok(rotated)
+        Ok(std::mem::take(&mut self.rotated))
     }
 
     /// Ends the last file.

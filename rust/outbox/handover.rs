@@ -9,12 +9,16 @@ use crate::outbox::writing::{Begun, Frame};
 use crate::protocol::form::Form;
 
 impl Outbox {
-    /// Returns what a link must get before its close frame: the rest of a frame that has begun to leave, and raw bytes
-    /// such as a handshake reply.
-    pub fn owed(&self) -> Box<[u8]> {
-        let begun = self.begun.iter().map(|begun| &begun.frame.bytes(self.form)[begun.written..]);
-        let raw = self.control.iter().filter(|control| control.kind == ControlKind::Raw).map(|control| &*control.bytes);
-        begun.chain(raw).collect::<Vec<_>>().concat().into()
+    /// Takes what a link must get before its close frame: the rest of a frame that has begun to leave, and raw bytes
+    /// such as a handshake reply. The frame counts as written: the client may get all of it.
+    pub fn take_owed(&mut self) -> Box<[u8]> {
+        let Self { begun, control, form, .. } = self;
+        let rest = begun.iter_mut().map(|begun| {
+            let bytes = begun.frame.bytes(*form);
+            &bytes[std::mem::replace(&mut begun.written, bytes.len())..]
+        });
+        let raw = control.iter().filter(|control| control.kind == ControlKind::Raw).map(|control| &*control.bytes);
+        rest.chain(raw).collect::<Vec<_>>().concat().into()
     }
 
     /// Parks the outbox: the link is lost, the session continues. Messages stay; what belonged to the link is dropped.

@@ -43,15 +43,13 @@ pub struct ByteBucket {
     tokens: i64,
     /// Until when it was filled.
     filled_us: u64,
-    /// Whether a timer is set for the time at which there are tokens again.
-    pub is_timed: bool,
 }
 
 impl ByteBucket {
     /// Creates a full bucket for so many bytes a second, at least 1.
     pub fn new(rate: u64, now_us: u64) -> Self {
         let rate = rate.max(1);
-        Self { rate, tokens: most(rate), filled_us: now_us, is_timed: false }
+        Self { rate, tokens: most(rate), filled_us: now_us }
     }
 
     /// Returns the bytes a second.

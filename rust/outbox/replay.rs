@@ -108,13 +108,18 @@ impl Replay {
     }
 
     /// Notes that the link was lost after `written` bytes of a message, which was pending (`is_again`) or new. Parts of
-    /// it that left completely may have been received; the part that was cut was not. A batch leaves as a whole.
+    /// it that left completely may have been received; the part that was cut was not. A batch leaves as a whole. All of
+    /// it is kept, whatever the limit is.
     pub fn interrupted(&mut self, message: Arc<Message>, mut written: usize, is_again: bool) {
         if self.form.is_batched {
+            let is_whole = written >= message.frame(self.form).len();
             if !is_again {
                 let cost = message.cost(self.form);
                 self.bytes += cost;
                 self.ring.push_back((message, cost));
+            }
+            if is_whole {
+                self.wrote_pending();
             }
             return;
         }

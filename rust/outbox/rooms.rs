@@ -36,6 +36,8 @@ pub struct RoomLanes {
     pub(super) is_turned: bool,
     /// The number of lanes with a limit on bytes a second.
     limited: u32,
+    /// The timer that is set for lanes that wait for their limits.
+    timed_us: Option<u64>,
     /// Rooms with a new window, which the peer has to be told.
     new: Vec<(RoomId, Arc<str>)>,
     flow: Flow,
@@ -56,6 +58,7 @@ impl RoomLanes {
             has_tiers: false,
             is_turned: false,
             limited: 0,
+            timed_us: None,
             new: Vec::new(),
             flow: Flow::Open,
         }
@@ -85,6 +88,10 @@ impl RoomLanes {
     pub fn push(&mut self, message: &Arc<Message>, cost: usize) {
         let place = self.place(message);
         let lane = &mut self.lanes[place];
+        if lane.priority != message.priority() && lane.lane.is_empty() {
+            lane.priority = message.priority();
+            self.has_tiers |= lane.priority != Priority::Normal;
+        }
         lane.lane.push(Arc::clone(message));
         lane.cost += cost;
         self.len += 1;
@@ -303,9 +310,7 @@ impl RoomLanes {
         self.find(message.room()).unwrap_or_else(|| {
             let name = message.metadata().room_name.clone();
             self.ids.push(message.room());
-            let priority = message.priority();
-            self.has_tiers |= priority != Priority::Normal;
-            self.lanes.push(RoomLane { name, priority, ..RoomLane::default() });
+            self.lanes.push(RoomLane { name, ..RoomLane::default() });
             self.recent = self.lanes.len() - 1;
             self.recent
         })

@@ -140,8 +140,9 @@ impl FairQueue {
         waiting.items.extend(messages.into_pieces().map(QueuedItem::Messages));
         let Credit { messages, bytes, total } = self.credit;
         let is_spent = waiting.messages >= messages || waiting.bytes >= bytes || self.bytes + self.held > total;
-        if is_spent && !waiting.is_full {
+        if is_spent {
             waiting.is_full = true;
+            // Each time: the credit of a former link of the same connection may have let it go on.
             full.push(conn);
         }
     }

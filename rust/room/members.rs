@@ -196,6 +196,11 @@ impl Members {
         Some(unrated)
     }
 
+    /// Notes that a rated member has got everything until now, with what is returned. None: it is no rated member.
+    pub fn begin_anew(&mut self, room: RoomId, conn: ConnId, now_us: u64) -> Option<Unrated> {
+        self.rooms.get_mut(&room)?.rated.as_mut()?.begin_anew(conn, now_us)
+    }
+
     /// Returns the rooms of a connection, if any member of this shard is a rated one.
     pub fn perhaps_rated(&self, conn: ConnId) -> Vec<RoomId> {
         match self.joined.get(&conn) {

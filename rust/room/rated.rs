@@ -132,6 +132,12 @@ impl RatedMembers {
         Some(unrated)
     }
 
+    /// Notes that a member has got everything until now, with what is returned. None: it is no member.
+    pub fn begin_anew(&mut self, conn: ConnId, now_us: u64) -> Option<Unrated> {
+        let group = self.groups.get_mut(self.of.get(&conn)?)?;
+        Some(group.begin_anew(conn, now_us))
+    }
+
     /// Takes a published message for all members or, with `to`, for one that has a group of its own; none: it is no such
     /// member. Calls `send` with each member that gets it at once, and `set` with the time of an edge for which a timer
     /// has to be set.
@@ -224,9 +230,7 @@ impl Edge<'_> {
         for (&conn, member) in &mut group.members {
             let replaced = group.replaced - std::mem::replace(&mut member.counted, group.replaced);
             let member = *member;
-            let cell = group.cell;
-            let its =
-                messages.iter().filter(|waiting| !waiting.is_excluded(conn) && member.wants(&waiting.message, cell));
+            let its = messages.iter().filter(|waiting| !waiting.is_excluded(conn) && member.wants(waiting));
             each(conn, replaced, &mut its.map(|waiting| &waiting.message));
         }
     }

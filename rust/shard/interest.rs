@@ -73,6 +73,9 @@ impl<L: Link> Shard<L> {
         let is_new = self.members.join(room, conn, headcount);
         self.members.wish(room, conn, wish);
         if (is_new || has_session) && !before.is_empty() {
+            if !is_new {
+                self.end_waiting(conn, room, before, now_us);
+            }
             self.push_wanted(conn, before, now_us);
             return before.len();
         }

@@ -133,7 +133,7 @@ impl<L: Link> Shard<L> {
         let Some(slot) = slots.get_mut(conn) else { return };
         let taken = slot.taken(slot.link.as_ref().and_then(Link::tcp_info));
         if let (Some(now), Some(before)) = (taken, slot.taken)
-            && now - before >= bytes_in(settings.min_rate, settings.close_timeout_us).max(1)
+            && now.saturating_sub(before) >= bytes_in(settings.min_rate, settings.close_timeout_us).max(1)
         {
             slot.taken = taken;
             slot.due_us = now_us + settings.close_timeout_us;

@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::message::{Delivery, Message, RoomId};
 use crate::outbox::Push;
 use crate::outbox::account::Account;
@@ -117,6 +119,23 @@ impl<L: Link> Shard<L> {
             }
         }
         self.with_outbox(conn, |outbox| outbox.limit(room, name, rates.bytes, now_us));
+    }
+
+    /// Lets what waits for a rated member that joins again leave at once. What is also in `before` comes with that.
+    pub(super) fn end_waiting(&mut self, conn: ConnId, room: RoomId, before: &[Arc<Message>], now_us: u64) {
+        let Some(unrated) = self.members.begin_anew(room, conn, now_us) else { return };
+        if let Some(slot) = self.slots.get_mut(conn) {
+            count(&mut slot.account, unrated.replaced);
+        }
+        if unrated.waiting.is_empty() {
+            return;
+        }
+        let place = |message: &Arc<Message>| (message.seq(), message.key());
+        let others = before.iter().filter(|message| message.delivery() != Delivery::Reliable);
+        let others: FxHashSet<_> = others.map(place).collect();
+        for message in unrated.waiting.iter().filter(|message| !others.contains(&place(message))) {
+            self.deliver(conn, message, now_us);
+        }
     }
 
     /// Makes a member that leaves a plain one. What waits for it is dropped.

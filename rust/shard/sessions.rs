@@ -55,7 +55,7 @@ impl<L: Link> Shard<L> {
         let Some(slot) = self.slots.get_mut(conn).filter(|slot| slot.may_retire()) else {
             return self.ended.push(id);
         };
-        let (rest, framing) = (slot.outbox.owed(), slot.outbox.form().framing);
+        let (rest, framing) = (slot.outbox.take_owed(), slot.outbox.form().framing);
         let link_id = slot.link_id;
         let Some((mut link, reading)) = self.unlink(conn) else { return self.ended.push(id) };
         // Fails only if the socket is gone, which the next write notices.

@@ -125,3 +125,19 @@ fn a_file_that_is_there_is_not_replaced() {
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&there).unwrap(), b"there");
 }
+
+#[test]
+fn a_new_file_is_told_even_if_the_first_write_to_it_fails() {
+    let directory = Directory::new();
+    let settings = FileSettings { keep_bytes: 1_500, sync: Sync::Write, ..directory.settings() };
+    let (mut files, first) = RecordingFiles::open(settings, BEGAN, 0).unwrap();
+    files.write(&[1; 800], BEGAN + 1, 0).unwrap();
+    // The next file is one that cannot be synchronized.
+    std::os::unix::fs::symlink("/dev/null", directory.0.join("r.new")).unwrap();
+    assert!(files.write(&[2; 800], BEGAN + 2, 0).is_err());
+    assert!(files.path().ends_with(format!("r-{}.fanwire", BEGAN + 2)));
+    files.settings.sync = Sync::Never;
+    let rotated = files.write(&[2; 800], BEGAN + 3, 0).unwrap();
+    assert_eq!(rotated, Rotated { is_new: true, deleted: 1, header: first.header });
+    assert_eq!(files.write(&[3; 8], BEGAN + 4, 0).unwrap(), Rotated::default(), "it is told once");
+}

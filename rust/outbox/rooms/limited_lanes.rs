@@ -69,18 +69,16 @@ impl RoomLanes {
         lane.pop(self.form)
     }
 
-    /// Returns when a lane that waits for its limit may send, if no timer is set for it. The caller sets one.
+    /// Returns when the first of the lanes that wait for their limits may send, if no timer is set for then or before.
+    /// The caller sets one.
     pub fn set_timer(&mut self) -> Option<u64> {
         if self.limited == 0 {
             return None;
         }
-        let lanes = self.lanes.iter_mut().filter(|lane| lane.is_held());
-        let buckets = lanes.filter_map(|lane| lane.bucket.as_deref_mut());
-        let due = buckets.filter(|bucket| bucket.is_empty() && !bucket.is_timed).map(|bucket| {
-            bucket.is_timed = true;
-            bucket.due_us()
-        });
-        due.min()
+        let buckets = self.lanes.iter().filter(|lane| lane.is_held()).filter_map(|lane| lane.bucket.as_deref());
+        let due_us = buckets.filter(|bucket| bucket.is_empty()).map(ByteBucket::due_us).min()?;
+        let is_new = self.timed_us.is_none_or(|timed_us| due_us < timed_us);
+        is_new.then(|| *self.timed_us.insert(due_us))
     }
 
     /// Whether everything that is held waits for the limit of its room.
@@ -91,9 +89,9 @@ impl RoomLanes {
 
     /// Adds to the limits what has come since the last call.
     pub(super) fn fill(&mut self, now_us: u64) {
+        self.timed_us.take_if(|timed_us| *timed_us <= now_us);
         for place in 0..self.lanes.len() {
             if let Some(bucket) = &mut self.lanes[place].bucket {
-                bucket.is_timed &= bucket.due_us() > now_us;
                 bucket.fill(now_us);
                 self.give_turn(place);
             }

@@ -123,3 +123,40 @@ fn probes_and_limits_hold_together() {
     assert_eq!((progress.0, turns, seqs(&sink.taken)), (Progress::Empty, 5, vec![1, 2, 3, 4, 5, 6]));
     assert!((1_000_000..1_300_000).contains(&now_us), "{now_us}");
 }
+
+#[test]
+fn a_snapshot_that_waits_for_the_bytes_before_it_leaves_in_time() {
+    let mut outbox = limited(8 * BYTES);
+    let mut sink = LimitedSink::unlimited();
+    for message in [latest(1, 1), latest(2, 2), message_of(1, 3, Delivery::Latest, Some(3), 16 * BYTES)] {
+        assert_eq!(outbox.push(&message, &mut |_, _| {}), Push::Done);
+    }
+    assert_eq!(flush(&mut outbox, &mut sink), (Progress::Held, 2));
+    let first_us = outbox.set_timer().expect("a timer is needed");
+    outbox.push_snapshot(&[latest(4, 4)], &mut |_, _| {});
+    assert_eq!(flush_at(&mut outbox, &mut sink, 1), (Progress::Held, 1));
+    let next_us = outbox.set_timer().unwrap_or(first_us);
+    assert_eq!(flush_at(&mut outbox, &mut sink, next_us), (Progress::Held, 0));
+    let last_us = outbox.set_timer().expect("a timer is needed");
+    assert!((1_900_000..2_200_000).contains(&last_us), "{last_us}");
+    assert_eq!(flush_at(&mut outbox, &mut sink, last_us), (Progress::Empty, 1));
+    assert_eq!(seqs(&sink.taken), [1, 2, 3, 4]);
+}
+
+#[test]
+fn each_of_several_rooms_leaves_in_time() {
+    let mut outbox = limited(8 * BYTES);
+    outbox.limit(2, "room 2".into(), 4 * BYTES as u64, 0);
+    let mut sink = LimitedSink::unlimited();
+    for seq in 1..=6 {
+        let message = message_of(1 + seq % 2, seq, Delivery::Latest, Some(seq), 0);
+        assert_eq!(outbox.push(&message, &mut |_, _| {}), Push::Done);
+    }
+    let (mut progress, mut now_us) = (flush(&mut outbox, &mut sink).0, 0);
+    while progress == Progress::Held {
+        now_us = outbox.set_timer().expect("a timer is needed");
+        progress = flush_at(&mut outbox, &mut sink, now_us).0;
+    }
+    assert_eq!((progress, outbox.messages()), (Progress::Empty, 0));
+    assert!(now_us < 1_000_000, "{now_us}");
+}

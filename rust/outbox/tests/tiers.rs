@@ -121,3 +121,17 @@ fn the_priority_is_that_of_the_first_message() {
         assert_eq!(outbox.priority(), Priority::Normal, "a ping is no low message");
     }
 }
+
+#[test]
+fn a_room_with_a_limit_keeps_its_priority() {
+    let mut outbox = Outbox::new(1 << 20, Form::RAW);
+    outbox.limit(LOW, "low".into(), 1 << 20, 0);
+    outbox.limit(HIGH, "high".into(), 1 << 20, 0);
+    for (room, seq) in [(LOW, 30), (NORMAL, 20), (HIGH, 10), (LOW, 31), (HIGH, 11)] {
+        push(&mut outbox, room, seq, Delivery::DropOldest);
+    }
+    assert_eq!(outbox.priority(), Priority::High);
+    let mut sink = LimitedSink::unlimited();
+    assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Empty);
+    assert_eq!(seqs(&sink.taken), [10, 11, 20, 30, 31]);
+}

@@ -256,8 +256,7 @@ mod plain {
             }
             events.extend(told, &mut full);
             for conn in full {
-                let line = lines.get_mut(&conn.as_u64()).unwrap();
-                assert!(!std::mem::replace(&mut line.is_full, true), "{conn:?} was full already");
+                lines.get_mut(&conn.as_u64()).unwrap().is_full = true;
             }
             random.pause(laziness);
         }

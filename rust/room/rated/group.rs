@@ -106,11 +106,18 @@ impl Group {
     pub(super) fn remove(&mut self, conn: ConnId) -> Unrated {
         let Some(member) = self.members.swap_remove(&conn) else { return Unrated::default() };
         let its = self.waiting.iter();
-        let its = its.filter(|waiting| !waiting.is_excluded(conn) && member.wants(&waiting.message, self.cell));
+        let its = its.filter(|waiting| !waiting.is_excluded(conn) && member.wants(waiting));
         let mut waiting: Vec<_> = its.map(|waiting| Arc::clone(&waiting.message)).collect();
         // One that has replaced an older one may be in a place before one of the same key.
         waiting.sort_by_key(|message| message.seq());
         Unrated { waiting, replaced: self.replaced - member.counted, freed: 0 }
+    }
+
+    /// Lets a member begin anew. Returns what it has not got.
+    pub(super) fn begin_anew(&mut self, conn: ConnId, now_us: u64) -> Unrated {
+        let unrated = self.remove(conn);
+        self.add(conn, now_us);
+        unrated
     }
 
     pub(super) fn take(&mut self, message: &Arc<Message>, except: &Except, now_us: u64) -> RateStep {
@@ -232,8 +239,9 @@ impl WaitingValue {
 }
 
 impl Member {
-    pub(super) fn wants(&self, message: &Message, cell: u64) -> bool {
-        cell > self.until || message.seq() > self.after
+    /// Whether it has not got a value before it came. A late edge changes nothing.
+    pub(super) fn wants(&self, waiting: &WaitingValue) -> bool {
+        waiting.cell > self.until || waiting.message.seq() > self.after
     }
 }
 

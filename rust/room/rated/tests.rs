@@ -348,3 +348,19 @@ fn what_leaves_at_once_because_much_waits_makes_older_values_of_its_key_superflu
 }
 
 mod groups;
+
+#[test]
+fn what_a_member_got_before_it_was_rated_is_not_sent_again_at_a_late_edge() {
+    let conns = ids(3);
+    let mut world = World { now_us: 50_000, ..World::default() };
+    world.rated.add(conns[0], 1_000, false, world.now_us);
+    world.publish(1, Some(7), &[]);
+    world.publish(2, Some(7), &[]);
+    conns[1..].iter().for_each(|&conn| world.rated.add(conn, 1_000, false, world.now_us));
+    world.now_us += 5_000;
+    world.publish(3, Some(8), &[]);
+    let unrated = world.rated.remove(conns[1]).unwrap();
+    assert_eq!(unrated.waiting.len(), 0);
+    world.until(world.now_us);
+    assert_eq!((world.seqs(conns[0]), world.seqs(conns[2])), (vec![1, 3, 2], vec![3]));
+}

@@ -225,3 +225,28 @@ fn over_the_budget_what_waits_for_rates_is_dropped_and_members_are_told() {
     harness.until(3 * INTERVAL);
     assert_eq!(seqs(&other).last(), Some(&61));
 }
+
+#[test]
+fn a_rated_session_that_joins_again_gets_what_waits_once() {
+    let mut harness = Harness::new();
+    let (conn, link) = harness.open_as(UNLIMITED, Form::RAW, true);
+    harness.join(conn, 1);
+    harness.rate(conn, INTERVAL, 0);
+    for (seq, key) in [(1, 7), (2, 8), (3, 8), (4, 7), (5, 7)] {
+        harness.value(seq, key, &[]);
+    }
+    harness.turn();
+    // Of what waits, the messages before the stream have one and not the other.
+    let snapshot = [harness.message(1, 5, Delivery::Latest, Some(7), 8)];
+    harness.join_with(conn, 1, &snapshot);
+    harness.rate(conn, INTERVAL, 0);
+    harness.turn();
+    assert_eq!(seqs(&link), [1, 2, 3, 5]);
+    harness.value(6, 7, &[]);
+    harness.until(2 * INTERVAL);
+    assert_eq!(seqs(&link), [1, 2, 3, 5, 6]);
+    harness.apply(Command::Gone { conn });
+    assert_eq!(harness.accounts().len(), 1);
+    drop(snapshot);
+    harness.assert_empty();
+}

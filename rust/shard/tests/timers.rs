@@ -281,3 +281,19 @@ fn a_peer_that_takes_what_waits_for_it_has_more_time_to_close() {
     harness.turn();
     assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
 }
+
+#[test]
+fn what_ends_a_connection_and_is_not_acknowledged_is_no_progress_of_a_close() {
+    let mut harness = Harness::new();
+    let (conn, link) = harness.member(1, UNLIMITED);
+    harness.publish_as(1, 1, Delivery::Reliable, 15_000);
+    harness.turn();
+    link.0.borrow_mut().info = Some(QUIET);
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
+    let due = harness.turn().unwrap();
+    // More than the close frame: the kernel counts FIN, and TLS adds its own.
+    link.0.borrow_mut().info = Some(TcpInfo { unacked: 40, ..QUIET });
+    harness.now_us = due;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+}

@@ -115,3 +115,66 @@ fn a_session_that_is_closing_keeps_its_link() {
     harness.apply(Command::Gone { conn: link });
     harness.assert_empty();
 }
+
+impl Harness {
+    /// Lets all links take what waits for them.
+    fn let_go_on(&mut self) {
+        let all: Vec<_> = self.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
+        all.into_iter().for_each(|conn| self.shard.writable(conn));
+        self.turn();
+    }
+}
+
+/// The numbers of all messages that a client of batches got over one link.
+fn batched_numbers(link: &Fake) -> Vec<u64> {
+    let after = |text: &str| text.split(r#""seq":"#).skip(1).map(|rest| number(rest, "")).collect::<Vec<_>>();
+    texts(link).iter().flat_map(|text| after(text)).collect()
+}
+
+#[test]
+fn a_session_whose_link_was_retired_in_a_message_goes_on_before_or_after_it() {
+    for (form, most) in [(JSON, 2), (Form { is_batched: true, ..JSON }, 3)] {
+        let sizes = {
+            let mut harness = Harness::new();
+            let (conn, link) = harness.open_as(UNLIMITED, form, true);
+            harness.join(conn, 1);
+            let size = |link: &Fake| link.0.borrow().taken.len();
+            harness.publish(1, 1);
+            harness.turn();
+            let first = size(&link);
+            (2..=most).for_each(|seq| assert!(harness.publish(1, seq) > 0));
+            harness.turn();
+            first..size(&link)
+        };
+        for (cut, received) in sizes.skip(1).flat_map(|cut| [(cut, 1), (cut, most)]) {
+            let mut harness = Harness::new();
+            let (conn, first) = harness.open_as(cut, form, true);
+            harness.join(conn, 1);
+            harness.publish(1, 1);
+            harness.turn();
+            (2..=most).for_each(|seq| assert!(harness.publish(1, seq) > 0));
+            harness.turn();
+            harness.retire(conn, conn, false);
+            harness.publish(1, most + 1);
+            first.give(UNLIMITED);
+            harness.let_go_on();
+            assert_eq!(batched_numbers(&first), (1..=most).collect::<Vec<_>>(), "cut at {cut}");
+            // The link that takes over is retired while it sends again.
+            let (link, second) = harness.resume_as(conn, received, form, 20);
+            assert_eq!(harness.events(), [Event::Resumed { conn, link }], "cut at {cut}, {received} received");
+            harness.retire(conn, link, false);
+            second.give(UNLIMITED);
+            harness.let_go_on();
+            let all = received + batched_numbers(&second).len() as u64;
+            assert_eq!(batched_numbers(&second), (received + 1..=all).collect::<Vec<_>>());
+            for received in [received, all] {
+                let (_, third) = harness.resume_as(conn, received, form, UNLIMITED);
+                assert_eq!(batched_numbers(&third), (received + 1..=most + 1).collect::<Vec<_>>(), "cut at {cut}");
+            }
+            harness.apply(Command::Gone { conn });
+            harness.now_us += 5 * SECOND;
+            harness.turn();
+            harness.assert_empty();
+        }
+    }
+}
