@@ -45,17 +45,25 @@ class UserMessages:
         self._tasks = tasks
         self._deliver = deliver
         self._faults = faults
+        # The users that are subscribed to: one may leave before the task of its subscription has begun.
+        self._here: set[str] = set()
         self._sent = 0
         self._received = ReceivedNumbers(USERS)
 
     def subscribe(self, subject: str) -> None:
         """Begins to receive the messages for a user."""
-        self._tasks.spawn(self._backplane.hear(USER + subject))
+        self._here.add(subject)
+        self._tasks.spawn(self._hear(subject))
 
     def unsubscribe(self, subject: str) -> None:
         """Ends that. From any thread."""
+        self._here.discard(subject)
         self._backplane.unhear(USER + subject)
         self._tasks.on_loop(self._received.forget, subject)
+
+    async def _hear(self, subject: str) -> None:
+        if subject in self._here:
+            await self._backplane.hear(USER + subject)
 
     def send(self, subject: str, message: NodeMessage) -> None:
         """Sends a message to a user's connections at other nodes."""

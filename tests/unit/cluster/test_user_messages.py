@@ -30,7 +30,8 @@ class Backplane:
         self.names.append(name)
 
     def unhear(self, name: str) -> None:
-        self.names.remove(name)
+        if name in self.names:
+            self.names.remove(name)
 
 
 class World:
@@ -81,3 +82,13 @@ async def test_users_are_subscribed_to_while_they_are_here() -> None:
     assert world.backplane.names == ["uann"]
     world.users.unsubscribe("ann")
     assert world.backplane.names == []
+
+
+async def test_a_user_who_leaves_at_once_is_not_subscribed_to() -> None:
+    world = World()
+    world.users.subscribe("ann")
+    world.users.unsubscribe("ann")
+    world.users.subscribe("bob")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert world.backplane.names == ["ubob"]
