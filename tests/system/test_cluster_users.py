@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from inspect import isawaitable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from helpers.nodes import Cluster
 from helpers.serving import Book
+from helpers.talk import Talk
 from helpers.wait import until, within
+from websockets.exceptions import InvalidStatus
 
 import fanwire
 
@@ -154,6 +158,31 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
         _, stranger = await hello(b, "/?session=nobodys&received=0")
         assert stranger["reason"] == "unknown"
         assert "rooms" not in stranger
+
+
+async def is_known(server: Book, session: str) -> None:
+    """Until a node finds the record of a session."""
+    store = server._running.host.registry.sessions._store
+    while True:
+        record = store.load(session)
+        if (await record if isawaitable(record) else record) is not None:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_a_session_whose_client_another_node_refuses_goes_on(nodes: Cluster) -> None:
+    options: dict[str, Any] = {"authenticate": lambda request: "ann"}
+    async with nodes.node(**options) as a, nodes.node({"max_user_connections": 1}, **options) as b:
+        await until(lambda: a._running.node.nodes == b._running.node.nodes == 2)
+        async with await Talk.open(a) as talk, await Talk.open(b):
+            moved: list[str] = []
+            await within(is_known(b, talk.session))
+            with patch.object(b._running.node, "moved_here", moved.append):
+                with pytest.raises(InvalidStatus, match="429"):
+                    await Talk.open(b, after=talk)
+                assert moved == []
+            async with await Talk.open(a, after=talk) as again:
+                assert again.welcome["resumed"]
 
 
 async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,9 +121,7 @@ class Handshakes:
             query = asked.request.query
             if "session" in query:
                 count = count_of(query.get("received", ""))
-                claim = self._host.registry.sessions.claim(
-                    query["session"], count, subject_of(identity), asked.codec, must_resume=asked.must_resume
-                )
+                claim = self._host.registry.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
             return None

@@ -101,7 +101,7 @@ def open_link(host: Host, asked: Asked, identity: Any, claim: Claim) -> None:
     if link.phase is LinkPhase.DECIDING:
         host.registry.returning(link)
     else:
-        host.registry.connected(link, has_moved=claim.reason == "other node")
+        host.registry.connected(link, claim.moved)
 
 
 def _begin(

@@ -114,9 +114,8 @@ class ConnectionRegistry:
         self.operators: set[int] = set()
         self.users = Users(limits)
         self.sessions = Sessions(
-            store, config.grace, config.max_parked, calls, config.handshake_timeout, health, self._give_up,
-            node.moved_here,
-        )  # fmt: skip
+            store, config.grace, config.max_parked, calls, config.handshake_timeout, health, self._give_up
+        )
         changes = MembershipHandlers(on_join, on_leave, self.sessions, tasks.on_loop, handlers.inputs)
         self.memberships = Memberships(node, policies, config.max_nesting, changes.changed)
         self.revocation = Revocation(
@@ -145,8 +144,13 @@ class ConnectionRegistry:
         if parked is not None:
             self.end_parked(parked, "a new connection of its user takes its place", "overflow")
 
-    def connected(self, link: Link, *, has_moved: bool = False) -> None:
-        """A client was accepted: its connection begins. `has_moved`: it had a session at another node."""
+    def connected(self, link: Link, moved: str | None = None) -> None:
+        """A client was accepted: its connection begins.
+
+        Args:
+            link: its link.
+            moved: the id of its session at another node, which ends there; None: it had none.
+        """
         connection = link.connection
         self._add(link)
         self.connections[connection.id] = connection
@@ -162,7 +166,9 @@ class ConnectionRegistry:
         if connection._session is not None:
             self.sessions.add(connection._session, connection)
         with contained(self._health, "record of a connection"):
-            self.log.began(connection, has_moved=has_moved)
+            self.log.began(connection, has_moved=moved is not None)
+        if moved is not None:
+            self._node.moved_here(moved)
         if self._on_connect is not None:
             link.handler_queue.put(self._on_connect, connection)
         link.handler_queue.put(connection.request._forget_headers)

@@ -28,6 +28,7 @@ class Claim(NamedTuple):
         lineage: the lineage that a new session continues; None: a new one.
         received: the number of messages that the client has received.
         rooms: the rooms of a session of another node, each with epoch and number as far as known.
+        moved: the id of that session, which ends when the client is let in here; None: there is none.
     """
 
     connection: Connection | None = None
@@ -35,6 +36,7 @@ class Claim(NamedTuple):
     lineage: str | None = None
     received: int = 0
     rooms: Mapping[str, tuple[str, int]] = MappingProxyType({})
+    moved: str | None = None
 
 
 class Sessions:
@@ -48,7 +50,6 @@ class Sessions:
         timeout: seconds that a store may take to find a record.
         health: logs and counts what a store raises.
         expired: called with the connection of a session that has waited too long.
-        moved_here: called with the id of a session of another node, when its client has come here.
 
     Attributes:
         is_shared: whether other nodes find its records, so that they are kept up to date.
@@ -63,7 +64,6 @@ class Sessions:
         timeout: float,
         health: Health,
         expired: Callable[[Connection, str], None],
-        moved_here: Callable[[str], None],
     ) -> None:
         self._store = store
         self.is_shared = getattr(store, "is_shared", False)
@@ -73,7 +73,6 @@ class Sessions:
         self._timeout = timeout
         self._health = health
         self._expired = expired
-        self._moved_here = moved_here
         self._connections: dict[str, Connection] = {}
         self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
         # When the records of live sessions are saved next.
@@ -114,20 +113,17 @@ class Sessions:
         """The connection of a session; None: there is no such session here."""
         return self._connections.get(id)
 
-    def claim(
-        self, id: str, received: int, owner: str, codec: Codec, *, must_resume: bool = False
-    ) -> Claim | Coroutine[Any, Any, Claim]:
+    def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Coroutine[Any, Any, Claim]:
         """Finds the session that a client wants to resume; a coroutine if the store has to be awaited. If the store
-        fails, the client begins a new session, with the reason "unknown". If it wants no other session (`must_resume`),
-        one at another node goes on there."""
+        fails, the client begins a new session, with the reason "unknown"."""
         connection = self._connections.get(id)
         session = None if connection is None else connection._session
         if connection is None or session is None:
             try:
                 record = self._store.load(id)
                 if isawaitable(record):
-                    return self._claim_later(record, id, owner, must_resume)
-                return self._claim_of(record, id, owner, must_resume)
+                    return self._claim_later(record, id, owner)
+                return self._claim_of(record, id, owner)
             except BaseException as error:  # noqa: BLE001 - the store is the application's, and may raise anything
                 return self._store_failed(id, error)
         reason = session.why_not(owner, codec)
@@ -191,10 +187,10 @@ class Sessions:
         except BaseException as error:  # noqa: BLE001 - the session goes on without a saved record
             self._health.handler_error(name, connection, error)
 
-    async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str, must_resume: bool) -> Claim:
+    async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
         try:
             found = await self._calls.wait(record, name_of(self._store.load), "a client", self._timeout)
-            return self._claim_of(found, id, owner, must_resume)
+            return self._claim_of(found, id, owner)
         except Exception as error:  # noqa: BLE001 - the store is the application's, and may raise anything
             return self._store_failed(id, error)
 
@@ -202,15 +198,13 @@ class Sessions:
         self._health.handler_error(name_of(self._store.load), "a client", error)
         return Claim(reason="unknown", lineage=lineage_of(id))
 
-    def _claim_of(self, record: Record | None, id: str, owner: str, must_resume: bool) -> Claim:
+    def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
         if record is None or record.owner != owner:
             # With the lineage, so that repeated publishes are recognized even if the store is down.
             return Claim(reason="unknown", lineage=lineage_of(id))
         if record.ended is not None:
             return Claim(reason=record.ended, lineage=record.lineage)
-        if not must_resume:
-            self._moved_here(record.id)
-        return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms)
+        return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms, moved=record.id)
 
 
 SAVE = 0.5
