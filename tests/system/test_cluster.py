@@ -233,3 +233,31 @@ async def test_a_room_that_the_engine_has_forgotten_is_where_it_was(nodes: Clust
         await a.publish_acked("log.x", 1)
         message = (await take(again, 1))[0]
         assert (message.data, message.gap) == (1, None)
+
+
+async def test_a_room_is_heard_until_a_client_has_joined_that_waits_for_its_state(nodes: Cluster) -> None:
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def state(room: str) -> fanwire.Snapshot:
+        asked.set()
+        await gate.wait()
+        return fanwire.Snapshot("state", seq=0)
+
+    server = nodes.node()
+    server.room("state.*", history=10, snapshot=state)
+    async with server, fanwire.connect(server.url) as one, fanwire.connect(server.url) as two:
+        gate.set()
+        await (await one.join("state.x")).leave()
+        subscriptions = server._running.node._parts.subscriptions.rooms
+        await until(lambda: subscriptions["state.x"].end is not None, "it is to end")
+        before = subscriptions["state.x"].end
+        asked.clear()
+        gate.clear()
+        joining = asyncio.ensure_future(two.join("state.x"))
+        await within(asked.wait())
+        assert before is not None
+        assert before.cancelled(), "the time begins anew"
+        assert subscriptions["state.x"].end is not None
+        gate.set()
+        await within(joining)
+        assert subscriptions["state.x"].end is None

@@ -84,6 +84,9 @@ class Subscriptions:
             and not self._catch_up.is_elsewhere(subscription, since)
             and not (last and self._catch_up.is_short(subscription, last))
         ):
+            if subscription.refs <= 0:
+                # The client may join later, when the application has made a snapshot.
+                self._linger(subscription)
             return None
         return self._prepare(policy, room, since, last)
 
@@ -125,9 +128,12 @@ class Subscriptions:
     def _release(self, subscription: Subscription) -> None:
         subscription.refs -= 1
         if subscription.refs <= 0 and not subscription.is_over:
-            subscription.cancel_end()
             # A client that comes back soon finds the room up to date.
-            subscription.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, subscription)
+            self._linger(subscription)
+
+    def _linger(self, subscription: Subscription) -> None:
+        subscription.cancel_end()
+        subscription.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, subscription)
 
     def _unfollow(self, subscription: Subscription) -> None:
         if subscription.is_over:
@@ -170,4 +176,5 @@ class Subscriptions:
 
 
 LINGER = 30.0
-"""Seconds from the last member's leave to the end of the subscription."""
+"""Seconds from the last member's leave to the end of the subscription, or from the begin of a join that was not completed.
+More than a join takes, `snapshot_timeout` included."""
