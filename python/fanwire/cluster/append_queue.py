@@ -24,8 +24,7 @@ class QueuedAppend(NamedTuple):
         log: the log of the room.
         data: the bytes to append.
         id: the message is stored once for each id.
-        waits: whether it is retried while the backplane is away.
-        deadline: the end of retrying, by the loop's clock in seconds.
+        deadline: the end of retrying, by the loop's clock in seconds; when it was queued, if it is not retried.
         done: gets the number of the message, or the error.
         begun: when it was queued, by `time.perf_counter`.
     """
@@ -33,9 +32,20 @@ class QueuedAppend(NamedTuple):
     log: Log
     data: bytes
     id: str
-    waits: bool
     deadline: float
     done: asyncio.Future[int]
+    begun: float
+
+
+class Failure(NamedTuple):
+    """The backplane has stored nothing in the last attempt.
+
+    Attributes:
+        error: why.
+        begun: when the attempt began, by the loop's clock in seconds.
+    """
+
+    error: Unavailable
     begun: float
 
 
@@ -74,11 +84,20 @@ class AppendQueue:
         self.trouble: str | None = None
 
     def put(self, log: Log, room: str, data: bytes, id: str, *, waits: bool) -> asyncio.Future[int]:
-        """Queues a message. The future gets its number, or raises `Unavailable` or `ValueError` (too large)."""
+        """Queues a message. The future gets its number, or raises `Unavailable` or `ValueError` (too large).
+
+        Args:
+            log: the log of the room.
+            room: the room.
+            data: the bytes to append.
+            id: the message is stored once for each id.
+            waits: whether it is retried while the backplane is away. Otherwise it is tried once, or shares the fate of
+                an attempt that began after it was queued.
+        """
         loop = asyncio.get_running_loop()
         # The backplane forgets an id when it forgets the message.
-        deadline = loop.time() + min(self._timeout, log.age / 2)
-        item = QueuedAppend(log, data, id, waits, deadline, loop.create_future(), time.perf_counter())
+        deadline = loop.time() + (min(self._timeout, log.age / 2) if waits else 0.0)
+        item = QueuedAppend(log, data, id, deadline, loop.create_future(), time.perf_counter())
         # The caller may drop the future: asyncio must not log an error as never retrieved.
         item.done.add_done_callback(_look)
         if self._is_closed:
@@ -112,8 +131,12 @@ class AppendQueue:
         items = self._rooms[room]
         try:
             while items and not self._is_closed:
-                await self._store(room, items[0])
+                failure = await self._store(room, items[0])
                 self._note(items.popleft())
+                # Whose time was over when the last attempt began would fail as well, one after the other.
+                while failure is not None and items and items[0].deadline <= failure.begun:
+                    self._give_up(room, items[0], failure.error)
+                    self._note(items.popleft())
         finally:
             del self._rooms[room]
             for item in items:
@@ -123,20 +146,25 @@ class AppendQueue:
         has_failed = item.done.cancelled() or not item.done.done() or item.done.exception() is not None
         self._took(time.perf_counter() - item.begun, "failed" if has_failed else "stored")
 
-    async def _store(self, room: str, item: QueuedAppend) -> None:
+    def _give_up(self, room: str, item: QueuedAppend, error: Unavailable) -> None:
+        self._faults.note(_kind(item.log), f"{self.trouble} (room {room!r})")
+        _fail(item, error)
+
+    async def _store(self, room: str, item: QueuedAppend) -> Failure | None:
         pause = FIRST_PAUSE
         has_declared, hint = False, ""
+        loop = asyncio.get_running_loop()
         while True:
+            begun = loop.time()
             try:
                 seq = await self._backplane.append(item.log, room, item.data, item.id)
-            except Unavailable as error:  # noqa: PERF203 - the loop is for retrying
+            except Unavailable as error:
                 self.trouble = f"{error}{hint}"
                 self._faults.note("append_wait", f"{self.trouble} (room {room!r})")
-                may_wait = item.waits and asyncio.get_running_loop().time() < item.deadline
+                may_wait = loop.time() < item.deadline
                 if not may_wait and (has_declared or not self._backplane.is_up):
-                    self._faults.note(_kind(item.log), f"{self.trouble} (room {room!r})")
-                    _fail(item, error)
-                    return
+                    self._give_up(room, item, error)
+                    return Failure(error, begun)
                 # A log that does not exist looks like a backplane that does not answer.
                 hint = await self._declare(item.log)
                 has_declared = True
@@ -144,20 +172,20 @@ class AppendQueue:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LAST_PAUSE)
                 if self._is_closed:
-                    return
+                    return None
             except Exception as error:  # noqa: BLE001 - the next messages have to be stored, whatever this one raises
                 if not isinstance(error, ValueError):
                     self._faults.note("internal", error)
                     self._faults.note(_kind(item.log), f"{error!r} (room {room!r})")
                 _fail(item, error)
-                return
+                return None
             else:
                 self.trouble = None
                 self._faults.succeeded("append_wait")
                 self._faults.succeeded(_kind(item.log))
                 if not item.done.done():
                     item.done.set_result(seq)
-                return
+                return None
 
     async def _declare(self, log: Log) -> str:
         """Makes a log if it is not there. Returns what that tells about the next message that is not stored."""

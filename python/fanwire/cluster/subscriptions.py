@@ -176,5 +176,5 @@ class Subscriptions:
 
 
 LINGER = 30.0
-"""Seconds from the last member's leave to the end of the subscription, or from the begin of a join that was not completed.
-More than a join takes, `snapshot_timeout` included."""
+"""Seconds from the last member's leave to the end of the subscription, or from the begin of a join that was not
+completed. More than a join takes, `snapshot_timeout` included."""

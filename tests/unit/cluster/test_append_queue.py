@@ -166,11 +166,22 @@ async def test_what_does_not_wait_fails_at_once_and_the_next_goes_on() -> None:
     world = World()
     # Once more at once: it may only have been that the log was not there.
     world.backplane.fails = [(AWAY, False), (AWAY, False)]
-    first, second = world.put(b"1", waits=False), world.put(b"2", waits=False)
     with pytest.raises(Unavailable, match="away"):
-        await within(first)
-    assert await within(second) == 1
+        await within(world.put(b"1", waits=False))
+    assert await within(world.put(b"2", waits=False)) == 1
     assert world.backplane.stored("r") == [b"2"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_attempt_fails_for_all_whose_time_was_over(waits: bool) -> None:
+    world = World(timeout=0.0)
+    world.backplane.fails = [(AWAY, False), (AWAY, False)]
+    futures = [world.put(b"%d" % n, waits=waits) for n in range(50)]
+    for future in futures:
+        with pytest.raises(Unavailable, match="away"):
+            await within(future)
+    assert [data for _, data, _ in world.backplane.attempts] == [b"0", b"0"]
+    assert await within(world.put(b"later", waits=waits)) == 1
 
 
 async def test_a_log_that_is_not_there_is_made_for_what_does_not_wait() -> None:
