@@ -3,6 +3,7 @@ import { stored } from "./browser";
 import type { Frame } from "./codec";
 import type { Action } from "./machine/actions";
 import type { Machine } from "./machine/machine";
+import { polled } from "./machine/session";
 import type { Settings } from "./options";
 import { now, timer } from "./timers";
 import { chooser } from "./transport/chooser";
@@ -254,7 +255,7 @@ export function createDriver(
           _token,
           _received: async () => {
             await upgrading;
-            return machine._confirmed;
+            return polled(machine);
           },
           _onBytes() {
             if (one == live) machine.heard((heardAt = now()));

@@ -179,3 +179,35 @@ test("a transport that is not there is no transport", async (t) => {
   assert.equal(one.transport, null);
   assert.throws(() => start(t, net, { transports: [] }), TypeError);
 });
+
+test("long-poll: what a poll reports counts, so a later loss does not go back behind it", async (t) => {
+  const polls = [];
+  const events = (...frames) => new Response(frames.map((frame) => `data: ${frame}\n\n`).join(""));
+  const net = network(({ transport, link, received }) => {
+    if (transport) return Promise.resolve(events(welcome({ resumed: polls.length > 0, link: `l${polls.length}` })));
+    if (received == null) return Promise.resolve(new Response(null, { status: 204 }));
+    return new Promise((answer) => polls.push({ link, received, answer }));
+  });
+  const one = start(t, net, { transports: ["long-poll", "websocket"] });
+  const got = [];
+  one.on("message", ({ data }) => got.push(data));
+  const message = (payload) => JSON.stringify({ type: "message", id: `m${payload}`, payload });
+  await until(() => polls.length == 1, "the first poll");
+  polls[0].answer(events(message(1)));
+  await until(() => polls.length == 2, "the second poll");
+  const switched = one.switchTo("websocket");
+  await until(() => net.sockets.length, "the attempt");
+  assert.match(net.sockets[0].url, /received=1&/);
+  net.sockets[0].end(1006);
+  await assert.rejects(within(switched, "the failure"));
+  polls[1].answer(events(message(2), message(3)));
+  await until(() => polls.length == 3, "the third poll");
+  assert.equal(polls[2].received, "3");
+  polls[2].answer(events(message(4)));
+  await until(() => polls.length == 4, "the fourth poll");
+  polls[3].answer(new Response(null, { status: 404 }));
+  await until(() => polls.length == 5, "the next link");
+  const [, resumed] = net.requests.filter(({ transport }) => transport);
+  assert.deepEqual([resumed.session, resumed.received], ["s", "4"]);
+  assert.deepEqual(got, [1, 2, 3, 4]);
+});
