@@ -9,6 +9,7 @@ import { ALL, readHistory, type History, type HistoryOptions } from "./machine/h
 import { createInbox } from "./machine/inbox";
 import { createMachine } from "./machine/machine";
 import { countMembers, readMembers } from "./machine/presence";
+import { snapshotOf } from "./machine/saved";
 import type { Message, Position, RoomRates } from "./message";
 import { type ClientOptions, settingsOf } from "./options";
 import { RoomPattern } from "./pattern";
@@ -204,11 +205,7 @@ export function createClient(url: string | URL | undefined, options: ClientOptio
   const clock = clockOf(machine, now);
   const tellRoom = (room: Room) => tell("room", room);
   const closed = new Promise<void>((done) => (onClosed = done));
-  const stopWatching = watchPage(driver, key, () => {
-    const positions: Record<string, Position> = {};
-    for (const room of roomsOf()) positions[room.name] = room.position;
-    return machine.snapshot(positions);
-  });
+  const stopWatching = watchPage(driver, key, () => snapshotOf(machine));
 
   /** The rooms of the application. */
   const roomsOf = () => [...machine._rooms.values()].filter((room) => room._isClaimed && room.delivery);

@@ -1,16 +1,17 @@
 // A page that goes on with the session of the page before.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { snapshotOf } from "../build/machine/saved.js";
 import { ByHand, sent } from "./helpers/by_hand.mjs";
 
 const saved = { session: "S", received: 7, positions: { r: { epoch: "e", seq: 3 }, s: { epoch: "f", seq: 4 } } };
 
 test("a snapshot has what the next page needs", () => {
   const hand = new ByHand();
-  assert.equal(hand.machine.snapshot({}), null);
+  assert.equal(snapshotOf(hand.machine), null);
   hand.up();
-  const room = hand.join("r", {}, 3);
-  assert.deepEqual(hand.machine.snapshot({ r: room.position }), {
+  hand.join("r", {}, 3);
+  assert.deepEqual(snapshotOf(hand.machine), {
     session: "S",
     received: 1,
     positions: { r: { epoch: "e", seq: 3 } },
@@ -58,4 +59,14 @@ test("a count that the session cannot have ends it", () => {
   hand.up({ resumed: true, received: 12 });
   hand.hear("received", { payload: { count: 13 } });
   assert.equal(hand.machine.session, null);
+});
+
+test("a page that is left before its rooms are joined again leaves their positions to the next", () => {
+  const hand = new ByHand({ saved });
+  hand.perform();
+  hand.machine.join("r", null);
+  assert.deepEqual(snapshotOf(hand.machine), saved);
+  hand.machine.join("new", null);
+  hand.machine.join("from", { epoch: "g", seq: 5 });
+  assert.deepEqual(snapshotOf(hand.machine).positions, { ...saved.positions, new: null, from: { epoch: "g", seq: 5 } });
 });

@@ -1,0 +1,22 @@
+// What a page leaves to the next one, so that this can go on with the session.
+import type { Core } from "./core";
+import type { Position } from "../message";
+
+/** What survives a reload of the page. */
+export interface Saved {
+  session: string;
+  received: number;
+  /** Where its rooms go on; null: with what is new. */
+  positions: Record<string, Position | null>;
+}
+
+/** Returns what the next page needs to go on; null: there is no session. */
+export function snapshotOf(core: Core): Saved | null {
+  const { session, _confirmed } = core;
+  if (session == null) return null;
+  // Of the page before this one: the rooms that this one has not joined yet.
+  const positions = new Map(core._saved);
+  for (const room of core._rooms.values())
+    if (room._isClaimed) positions.set(room.name, room.delivery ? room.position : room._asked);
+  return { session, received: _confirmed, positions: Object.fromEntries(positions) };
+}
