@@ -70,3 +70,17 @@ test("a page that is left before its rooms are joined again leaves their positio
   hand.machine.join("from", { epoch: "g", seq: 5 });
   assert.deepEqual(snapshotOf(hand.machine).positions, { ...saved.positions, new: null, from: { epoch: "g", seq: 5 } });
 });
+
+test("a room of latest values goes on with the newest value of each key, so without a position", () => {
+  const hand = new ByHand();
+  hand.up();
+  hand.join("v", { delivery: "latest" }, 3);
+  const left = snapshotOf(hand.machine);
+  assert.deepEqual(left.positions, { v: null });
+  const next = new ByHand({ saved: left });
+  next.perform();
+  next.machine.join("v", null);
+  next.up({ resumed: true, received: 1 });
+  const [join] = sent(next.welcome);
+  assert.deepEqual([join.type, join.room, join.payload?.since], ["join", "v", undefined]);
+});

@@ -1,5 +1,6 @@
 // What a page leaves to the next one, so that this can go on with the session.
 import type { Core } from "./core";
+import { isLatest } from "./feeds";
 import type { Position } from "../message";
 
 /** What survives a reload of the page. */
@@ -17,6 +18,8 @@ export function snapshotOf(core: Core): Saved | null {
   // Of the page before this one: the rooms that this one has not joined yet.
   const positions = new Map(core._saved);
   for (const room of core._rooms.values())
-    if (room._isClaimed) positions.set(room.name, room.delivery ? room.position : room._asked);
+    if (room._isClaimed)
+      // Newest values come out of order: all are asked for.
+      positions.set(room.name, isLatest(room) ? null : room.delivery ? room.position : room._asked);
   return { session, received: _confirmed, positions: Object.fromEntries(positions) };
 }
