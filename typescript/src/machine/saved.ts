@@ -5,7 +5,8 @@ import type { Position } from "../message";
 
 /** What survives a reload of the page. */
 export interface Saved {
-  session: string;
+  /** null: the next page begins a new one. */
+  session: string | null;
   received: number;
   /** Where its rooms go on; null: with what is new. */
   positions: Record<string, Position | null>;
@@ -13,13 +14,15 @@ export interface Saved {
 
 /** Returns what the next page needs to go on; null: there is no session. */
 export function snapshotOf(core: Core): Saved | null {
-  const { session, _confirmed } = core;
+  let { session, _confirmed: received } = core;
   if (session == null) return null;
   // Of the page before this one: the rooms that this one has not joined yet.
   const positions = new Map(core._saved);
+  // The server would not tell the next page again of the rooms that it has joined.
+  if (core._patterns.size) session = null;
   for (const room of core._rooms.values())
-    if (room._isClaimed)
-      // Newest values come out of order: all are asked for.
-      positions.set(room.name, isLatest(room) ? null : room.delivery ? room.position : room._asked);
-  return { session, received: _confirmed, positions: Object.fromEntries(positions) };
+    if (!room._isOwn) session = null;
+    // Newest values come out of order: all are asked for.
+    else positions.set(room.name, isLatest(room) ? null : room.delivery ? room.position : room._asked);
+  return { session, received: session == null ? 0 : received, positions: Object.fromEntries(positions) };
 }
