@@ -184,7 +184,8 @@ function share(client: Client, name: string, since: Position | null | undefined,
       if (message.gap) shared.values.clear();
       if (message.isForgotten) shared.values.delete(key!);
       else if (key != null) shared.values.set(key, data);
-      return Promise.all([...listeners].map((listener) => listener(message)));
+      // One that fails is reported, and the others are called.
+      return Promise.all([...listeners].map(async (listener) => listener(message)).map((called) => called.catch(console.error)));
     });
     room.on("end", fail);
   }, fail);
