@@ -128,6 +128,18 @@ for (const [how, failing] of [["throws", fail], ["rejects", async () => fail()]]
   });
 }
 
+for (const [reason, stay] of Object.entries({ epoch: 0, history: 0, oldest: 0, slow: 1, unreadable: 1, unhealed: 1 })) {
+  test(`useRoom: with a gap "${reason}" the values ${stay ? "stay" : "begin anew, because all follow"}`, async (t) => {
+    const { one, tell } = played();
+    const Shown = () => [...hooks.useRoom("r").values].join(" ") + ";";
+    const { place } = await render(t, provided(one, react.createElement(Shown)));
+    await tell({ key: "eur", data: 1 });
+    await shows(place, "eur,1;");
+    await tell({ key: "usd", data: 2, gap: { reason } });
+    await shows(place, stay ? "eur,1 usd,2;" : "usd,2;");
+  });
+}
+
 test("useRoom says why a room is not joined", async (t) => {
   const one = pageless(t, server.port);
   const Shown = () => hooks.useRoom("closed.react").error?.code ?? "-";
