@@ -148,7 +148,8 @@ export interface Client {
   /** The messages to this client alone. One counts as processed when the next is asked for. */
   messages(options?: CallOptions): AsyncGenerator<Message, void>;
 
-  /** Moves the session to another transport, without a loss, and stays there. Rejected if that cannot be reached. */
+  /** Moves the session to another transport, without a loss, and stays there. Rejected if that cannot be reached, and with a
+   * RangeError if it is not among `transports`; then all is as before. */
   switchTo(transport: Transport): Promise<void>;
 
   /** Ends the session. Waiting calls reject with `Closed`, and iterations end. Waits up to `closeTimeout` milliseconds for

@@ -96,9 +96,11 @@ export function createDriver(
     _transport: null,
     _perform: perform,
     async _switchTo(transport) {
-      choice._pin(transport);
+      if (!settings._transports.includes(transport)) throw new RangeError("not among the transports of this client");
+      const pin = () => choice._pin(transport);
+      if (live?._transport != transport) return upgrade(transport, _openTimeout, pin);
+      pin();
       stopUpgradeTimer();
-      if (live?._transport != transport) await upgrade(transport, _openTimeout);
     },
     _wake(isOnline) {
       if (isDelayed || (isOnline && wanted)) dial();
@@ -268,8 +270,8 @@ export function createDriver(
               stop();
               one._took = heardAt - began;
               const old = live;
-              use(one);
               onOpen(frame);
+              use(one);
               old?._link!._drop(RECONNECT);
             }
             if (one == live) machine.received(frame, heardAt, perform);
@@ -340,8 +342,8 @@ export function createDriver(
     });
   }
 
-  /** Moves the session to another transport, while the present link goes on. */
-  async function upgrade(transport: Transport, limit: number): Promise<void> {
+  /** Moves the session to another transport, while the present link goes on. `onOpen`: it works. */
+  async function upgrade(transport: Transport, limit: number, onOpen = () => {}): Promise<void> {
     const query = !stopUpgrade && machine.switching();
     if (!query) throw new Error("the client is not open, or switches already");
     const switched = new Promise<void>((done, fail) => {
@@ -357,6 +359,7 @@ export function createDriver(
       const opened = () => {
         stopUpgrade = null;
         machine.switched(now());
+        onOpen();
         done();
       };
       const giveUp = attempt(transport, query as Query, limit, opened, over);

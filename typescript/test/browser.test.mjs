@@ -191,6 +191,12 @@ test("which transport works is remembered", async (t) => {
   assert.deepEqual(localStorage, { [`fanwire:127.0.0.1:${proxy.port}`]: "websocket" });
 });
 
+test("which transport the application has chosen is not remembered", async (t) => {
+  const { proxy, one } = await open(t, { transports: ["websocket", "sse"] });
+  await within(one.switchTo("sse"), "the switch");
+  assert.deepEqual(localStorage, { [`fanwire:127.0.0.1:${proxy.port}`]: "websocket" });
+});
+
 test("storage that is forbidden is no error", async (t) => {
   for (const name of ["localStorage", "sessionStorage"]) {
     Object.defineProperty(globalThis, name, {

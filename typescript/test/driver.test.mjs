@@ -180,6 +180,38 @@ test("a transport that is not there is no transport", async (t) => {
   assert.throws(() => start(t, net, { transports: [] }), TypeError);
 });
 
+test("a switch that fails wants nothing: a WebSocket is tried as before", async (t) => {
+  const page = new EventTarget();
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  t.after(() => delete globalThis.addEventListener);
+  const stream = new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode(`data: ${welcome({ link: "l" })}\n\n`)),
+  });
+  const net = network(async ({ transport, link }) => {
+    if (link) return new Response(null, { status: 204 });
+    return transport == "sse" ? new Response(stream) : new Response("{}", { status: 404 });
+  });
+  const one = start(t, net);
+  await until(() => net.sockets.length, "the socket");
+  net.sockets[0].end(1006);
+  await within(one.opened, "welcome");
+  assert.equal(one.transport, "sse");
+  await assert.rejects(within(one.switchTo("long-poll"), "the failure"));
+  page.dispatchEvent(new Event("online"));
+  await until(() => net.sockets.length == 2, "the attempt");
+  assert.equal(one.state, "open");
+});
+
+test("a switch to a transport that is not among those of the client fails", async (t) => {
+  const net = network();
+  const one = start(t, net, { transports: ["websocket"] });
+  await until(() => net.sockets.length, "the socket");
+  net.sockets[0].open();
+  await within(one.opened, "welcome");
+  await assert.rejects(one.switchTo("sse"), RangeError);
+  assert.equal(net.requests.length, 0);
+});
+
 test("long-poll: what a poll reports counts, so a later loss does not go back behind it", async (t) => {
   const polls = [];
   const events = (...frames) => new Response(frames.map((frame) => `data: ${frame}\n\n`).join(""));
