@@ -350,10 +350,10 @@ export function createDriver(
       const over: OnEnd = (code, reason) => {
         stopUpgrade = null;
         giveUp();
-        machine.stayed(now());
         fail(new Error(reason));
-        // The server may have let go of the old link already.
-        if (code && !live) machine.lost(ABNORMAL, reason, now());
+        // The server may have let go of the old link already. Without a code the old link is lost, which is told next.
+        if (code && live) machine.stayed(now());
+        else if (code) machine.lost(ABNORMAL, reason, now());
         perform();
       };
       const opened = () => {

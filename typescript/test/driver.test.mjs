@@ -212,6 +212,29 @@ test("a switch to a transport that is not among those of the client fails", asyn
   assert.equal(net.requests.length, 0);
 });
 
+for (const code of [1006, 4008]) {
+  test(`a link that is lost with ${code} during a switch that fails: the session goes back to the count of the switch`, async (t) => {
+    let answer;
+    const net = network(() => new Promise((done) => (answer = done)));
+    const one = start(t, net);
+    const message = (payload) => JSON.stringify({ type: "message", id: `m${payload}`, payload });
+    await until(() => net.sockets.length, "the socket");
+    const [socket] = net.sockets;
+    socket.open({ ack_frames: 1 });
+    await within(one.opened, "welcome");
+    socket.onmessage({ data: message(1) });
+    const failed = assert.rejects(within(one.switchTo("sse"), "the failure"));
+    await until(() => answer, "the attempt");
+    assert.equal(net.requests[0].received, "1");
+    socket.onmessage({ data: message(2) });
+    socket.end(code);
+    answer(new Response("{}", { status: 409 }));
+    await failed;
+    await until(() => net.sockets.length == 2, "the next link");
+    assert.match(net.sockets[1].url, /session=s&received=1(&|$)/);
+  });
+}
+
 test("long-poll: what a poll reports counts, so a later loss does not go back behind it", async (t) => {
   const polls = [];
   const events = (...frames) => new Response(frames.map((frame) => `data: ${frame}\n\n`).join(""));
