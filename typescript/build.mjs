@@ -13,7 +13,7 @@ import { build } from "esbuild";
 import { minify } from "terser";
 
 /** Bytes of the core bundle: what it has now and at most 1 % more, so that it does not grow unseen (D-243). */
-const LIMITS = { "gzip -9": 18_432, brotli: 16_800 };
+const LIMITS = { "gzip -9": 18_760, brotli: 17_080 };
 const BROWSER = "../python/fanwire/browser/fanwire.js";
 
 /** Names of properties that no application sees: those with _, and the methods of the machine. */

@@ -1,7 +1,7 @@
 // The life of a page: networks that come and go, tabs in the background, sleep, the back/forward cache, reloading. What
 // a platform does not have is left out.
 import type { Driver } from "./driver";
-import type { Saved } from "./machine/machine";
+import type { Saved } from "./machine/saved";
 
 /** Milliseconds between two looks at the clock. */
 const LOOK = 1000;

@@ -9,6 +9,7 @@ import { ALL, readHistory, type History, type HistoryOptions } from "./machine/h
 import { createInbox } from "./machine/inbox";
 import { createMachine } from "./machine/machine";
 import { countMembers, readMembers } from "./machine/presence";
+import { snapshotOf } from "./machine/saved";
 import type { Message, Position, RoomRates } from "./message";
 import { type ClientOptions, settingsOf } from "./options";
 import { RoomPattern } from "./pattern";
@@ -147,7 +148,8 @@ export interface Client {
   /** The messages to this client alone. One counts as processed when the next is asked for. */
   messages(options?: CallOptions): AsyncGenerator<Message, void>;
 
-  /** Moves the session to another transport, without a loss, and stays there. Rejected if that cannot be reached. */
+  /** Moves the session to another transport, without a loss, and stays there. Rejected if that cannot be reached, and with a
+   * RangeError if it is not among `transports`; then all is as before. */
   switchTo(transport: Transport): Promise<void>;
 
   /** Ends the session. Waiting calls reject with `Closed`, and iterations end. Waits up to `closeTimeout` milliseconds for
@@ -204,11 +206,7 @@ export function createClient(url: string | URL | undefined, options: ClientOptio
   const clock = clockOf(machine, now);
   const tellRoom = (room: Room) => tell("room", room);
   const closed = new Promise<void>((done) => (onClosed = done));
-  const stopWatching = watchPage(driver, key, () => {
-    const positions: Record<string, Position> = {};
-    for (const room of roomsOf()) positions[room.name] = room.position;
-    return machine.snapshot(positions);
-  });
+  const stopWatching = watchPage(driver, key, () => snapshotOf(machine));
 
   /** The rooms of the application. */
   const roomsOf = () => [...machine._rooms.values()].filter((room) => room._isClaimed && room.delivery);

@@ -3,6 +3,7 @@ import { stored } from "./browser";
 import type { Frame } from "./codec";
 import type { Action } from "./machine/actions";
 import type { Machine } from "./machine/machine";
+import { polled } from "./machine/session";
 import type { Settings } from "./options";
 import { now, timer } from "./timers";
 import { chooser } from "./transport/chooser";
@@ -95,9 +96,11 @@ export function createDriver(
     _transport: null,
     _perform: perform,
     async _switchTo(transport) {
-      choice._pin(transport);
+      if (!settings._transports.includes(transport)) throw new RangeError("not among the transports of this client");
+      const pin = () => choice._pin(transport);
+      if (live?._transport != transport) return upgrade(transport, _openTimeout, pin);
+      pin();
       stopUpgradeTimer();
-      if (live?._transport != transport) await upgrade(transport, _openTimeout);
     },
     _wake(isOnline) {
       if (isDelayed || (isOnline && wanted)) dial();
@@ -254,7 +257,7 @@ export function createDriver(
           _token,
           _received: async () => {
             await upgrading;
-            return machine._confirmed;
+            return polled(machine);
           },
           _onBytes() {
             if (one == live) machine.heard((heardAt = now()));
@@ -267,8 +270,8 @@ export function createDriver(
               stop();
               one._took = heardAt - began;
               const old = live;
-              use(one);
               onOpen(frame);
+              use(one);
               old?._link!._drop(RECONNECT);
             }
             if (one == live) machine.received(frame, heardAt, perform);
@@ -339,23 +342,24 @@ export function createDriver(
     });
   }
 
-  /** Moves the session to another transport, while the present link goes on. */
-  async function upgrade(transport: Transport, limit: number): Promise<void> {
+  /** Moves the session to another transport, while the present link goes on. `onOpen`: it works. */
+  async function upgrade(transport: Transport, limit: number, onOpen = () => {}): Promise<void> {
     const query = !stopUpgrade && machine.switching();
     if (!query) throw new Error("the client is not open, or switches already");
     const switched = new Promise<void>((done, fail) => {
       const over: OnEnd = (code, reason) => {
         stopUpgrade = null;
         giveUp();
-        machine.stayed(now());
         fail(new Error(reason));
-        // The server may have let go of the old link already.
-        if (code && !live) machine.lost(ABNORMAL, reason, now());
+        // The server may have let go of the old link already. Without a code the old link is lost, which is told next.
+        if (code && live) machine.stayed(now());
+        else if (code) machine.lost(ABNORMAL, reason, now());
         perform();
       };
       const opened = () => {
         stopUpgrade = null;
         machine.switched(now());
+        onOpen();
         done();
       };
       const giveUp = attempt(transport, query as Query, limit, opened, over);

@@ -32,7 +32,8 @@ export interface ClientOptions {
   openTimeout?: number;
   /** Milliseconds for the server's answer to a close. Default: 5,000. */
   closeTimeout?: number;
-  /** Whether a page that is loaded again goes on with its session. Default: false. */
+  /** Whether a page that is loaded again goes on with its session, unless it held a pattern or a room that the server had
+   * joined. Default: false. */
   resumeOnReload?: boolean;
   /** Cookies of SSE and long-polling, as in `fetch`. Default: "same-origin". */
   credentials?: RequestCredentials;

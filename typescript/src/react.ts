@@ -127,6 +127,9 @@ const FRAME = 16;
 /** Milliseconds for which a room that no component uses stays joined: the next page may use it, too. */
 const LINGER = 500;
 
+/** The reasons of gaps that the client finds by itself: the server sends nothing again. */
+const OWN_REASONS = ["slow", "unreadable", "unhealed"];
+
 type Listener = (message?: Message) => unknown;
 
 /** One room that components use. */
@@ -180,11 +183,12 @@ function share(client: Client, name: string, since: Position | null | undefined,
     tell();
     room.on("message", (message) => {
       const { key, data } = message;
-      // The newest values of all keys follow.
-      if (message.gap) shared.values.clear();
+      // The newest values of all keys follow, unless the client itself has found the gap.
+      if (message.gap && !OWN_REASONS.includes(message.gap.reason)) shared.values.clear();
       if (message.isForgotten) shared.values.delete(key!);
       else if (key != null) shared.values.set(key, data);
-      return Promise.all([...listeners].map((listener) => listener(message)));
+      // One that fails is reported, and the others are called.
+      return Promise.all([...listeners].map(async (listener) => listener(message)).map((called) => called.catch(console.error)));
     });
     room.on("end", fail);
   }, fail);

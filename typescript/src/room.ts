@@ -101,6 +101,8 @@ export interface Room extends Numbers, Report {
   _lacksValue?: boolean;
   /** Whether the application has asked for the room. Before, its newest messages are kept, whatever the class. */
   _isClaimed?: boolean;
+  /** Whether it has joined the room by its name. */
+  _isOwn?: boolean;
   /** Messages up to this number come from the room's history. */
   _upto: number;
   /** What the application has sent to it. */

@@ -46,14 +46,11 @@ export function outlet(source: Source, perform: () => void): Outlet {
   const only = (isUsed: unknown) => {
     if (isUsed || source._isTaken?.()) throw new Error("one loop, or callbacks of message: another takes these messages");
   };
-  const next = async () => {
+  const ready = async () => {
     if (now() > turnEnds) {
       await turn();
       turnEnds = now() + TURN;
     }
-    const message = source._take(now());
-    perform();
-    return message;
   };
 
   const made: Outlet = {
@@ -74,12 +71,18 @@ export function outlet(source: Source, perform: () => void): Outlet {
     async _wake() {
       wake();
       woken = new Promise((done) => (wake = done));
-      if (isPumping) return;
-      isPumping = true;
-      // A message counts as taken when all callbacks are done with it, and what they return too.
-      for (let message; of("message").size && (message = await next()); )
-        await Promise.all(made._tell("message", message)).catch(console.error);
-      isPumping = false;
+      if (isPumping || !of("message").size) return;
+      for (isPumping = true; ; ) {
+        await ready();
+        // From here to the call nothing else runs: a callback that is removed before leaves the message to others.
+        const message = of("message").size ? source._take(now()) : undefined;
+        const done = message && made._tell("message", message);
+        isPumping = !!done;
+        perform();
+        if (!done) return;
+        // A message counts as taken when all callbacks are done with it, and what they return too.
+        await Promise.all(done).catch(console.error);
+      }
     },
     async *_messages({ signal } = {}) {
       for (;;) {
@@ -90,7 +93,10 @@ export function outlet(source: Source, perform: () => void): Outlet {
           for (;;) {
             const waiting = woken;
             signal?.throwIfAborted();
-            if ((message = await next())) break;
+            await ready();
+            message = source._take(now());
+            perform();
+            if (message) break;
             const { _error } = source;
             if (_error) throw _error;
             if (_error === null) return;

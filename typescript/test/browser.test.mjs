@@ -175,6 +175,24 @@ test("a page that is loaded again goes on with its session", async (t) => {
   assert.deepEqual(got, [["b", null], ["c", null]]);
 });
 
+test("a page that is loaded again has the rooms of its pattern again, and goes on in those it joins by name", async (t) => {
+  const { proxy, one } = await open(t, { resumeOnReload: true });
+  const other = outside(t);
+  await other.publish("live.reload-1", "before");
+  const room = await within(one.join("chat.reload-pattern"), "join");
+  const pattern = await within(one.joinPattern("live.reload-*"), "the pattern");
+  assert.deepEqual([...pattern.rooms.keys()], ["live.reload-1"]);
+  fire(page, "pagehide");
+  await other.publish(room.name, "meanwhile");
+  page = new EventTarget();
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  const next = client(t, proxy.port, { resumeOnReload: true });
+  const again = await within(next.joinPattern("live.reload-*"), "the pattern again");
+  assert.deepEqual([...again.rooms.keys()], ["live.reload-1"]);
+  const message = await within((await next.join(room.name)).messages().next(), "the message");
+  assert.deepEqual([message.value.data, message.value.gap], ["meanwhile", null]);
+});
+
 test("a tab that is duplicated has no session to take", async (t) => {
   const { proxy, one } = await open(t, { resumeOnReload: true });
   fire(page, "pagehide");
@@ -188,6 +206,12 @@ test("a tab that is duplicated has no session to take", async (t) => {
 
 test("which transport works is remembered", async (t) => {
   const { proxy } = await open(t);
+  assert.deepEqual(localStorage, { [`fanwire:127.0.0.1:${proxy.port}`]: "websocket" });
+});
+
+test("which transport the application has chosen is not remembered", async (t) => {
+  const { proxy, one } = await open(t, { transports: ["websocket", "sse"] });
+  await within(one.switchTo("sse"), "the switch");
   assert.deepEqual(localStorage, { [`fanwire:127.0.0.1:${proxy.port}`]: "websocket" });
 });
 

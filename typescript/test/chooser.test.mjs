@@ -27,7 +27,8 @@ test("what worked last comes first", () => {
   assert.deepEqual(choice._round().map(([transport]) => transport), ["long-poll", "websocket", "sse"]);
 });
 
-test("what is remembered and not known is ignored", () => {
+test("what is remembered is ignored if it is not known, or the application wants another transport first", () => {
+  assert.equal(make(["sse", "websocket"], "websocket")._round()[0][0], "sse");
   assert.deepEqual(make(ALL, "pigeon")._round(), make()._round());
   assert.deepEqual(make(["sse"], "websocket")._round(), [["sse", 10_000]]);
 });
@@ -42,10 +43,13 @@ test("a WebSocket is tried after ten seconds on a fallback transport, then every
   assert.equal(choice._upgradeAt, Infinity);
 });
 
-test("no WebSocket is tried where the application does not want one", () => {
+test("no WebSocket is tried where the application wants none, or another transport first", () => {
   const without = make(["sse", "long-poll"]);
   without._worked("long-poll", 0);
   assert.equal(without._upgradeAt, Infinity);
+  const last = make(["sse", "websocket"]);
+  assert.equal(last._worked("sse", 0), false);
+  assert.equal(last._upgradeAt, Infinity);
   const pinned = make();
   pinned._pin("long-poll");
   pinned._worked("long-poll", 0);

@@ -179,3 +179,90 @@ test("a transport that is not there is no transport", async (t) => {
   assert.equal(one.transport, null);
   assert.throws(() => start(t, net, { transports: [] }), TypeError);
 });
+
+test("a switch that fails wants nothing: a WebSocket is tried as before", async (t) => {
+  const page = new EventTarget();
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  t.after(() => delete globalThis.addEventListener);
+  const stream = new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode(`data: ${welcome({ link: "l" })}\n\n`)),
+  });
+  const net = network(async ({ transport, link }) => {
+    if (link) return new Response(null, { status: 204 });
+    return transport == "sse" ? new Response(stream) : new Response("{}", { status: 404 });
+  });
+  const one = start(t, net);
+  await until(() => net.sockets.length, "the socket");
+  net.sockets[0].end(1006);
+  await within(one.opened, "welcome");
+  assert.equal(one.transport, "sse");
+  await assert.rejects(within(one.switchTo("long-poll"), "the failure"));
+  page.dispatchEvent(new Event("online"));
+  await until(() => net.sockets.length == 2, "the attempt");
+  assert.equal(one.state, "open");
+});
+
+test("a switch to a transport that is not among those of the client fails", async (t) => {
+  const net = network();
+  const one = start(t, net, { transports: ["websocket"] });
+  await until(() => net.sockets.length, "the socket");
+  net.sockets[0].open();
+  await within(one.opened, "welcome");
+  await assert.rejects(one.switchTo("sse"), RangeError);
+  assert.equal(net.requests.length, 0);
+});
+
+for (const code of [1006, 4008]) {
+  test(`a link that is lost with ${code} during a switch that fails: the session goes back to the count of the switch`, async (t) => {
+    let answer;
+    const net = network(() => new Promise((done) => (answer = done)));
+    const one = start(t, net);
+    const message = (payload) => JSON.stringify({ type: "message", id: `m${payload}`, payload });
+    await until(() => net.sockets.length, "the socket");
+    const [socket] = net.sockets;
+    socket.open({ ack_frames: 1 });
+    await within(one.opened, "welcome");
+    socket.onmessage({ data: message(1) });
+    const failed = assert.rejects(within(one.switchTo("sse"), "the failure"));
+    await until(() => answer, "the attempt");
+    assert.equal(net.requests[0].received, "1");
+    socket.onmessage({ data: message(2) });
+    socket.end(code);
+    answer(new Response("{}", { status: 409 }));
+    await failed;
+    await until(() => net.sockets.length == 2, "the next link");
+    assert.match(net.sockets[1].url, /session=s&received=1(&|$)/);
+  });
+}
+
+test("long-poll: what a poll reports counts, so a later loss does not go back behind it", async (t) => {
+  const polls = [];
+  const events = (...frames) => new Response(frames.map((frame) => `data: ${frame}\n\n`).join(""));
+  const net = network(({ transport, link, received }) => {
+    if (transport) return Promise.resolve(events(welcome({ resumed: polls.length > 0, link: `l${polls.length}` })));
+    if (received == null) return Promise.resolve(new Response(null, { status: 204 }));
+    return new Promise((answer) => polls.push({ link, received, answer }));
+  });
+  const one = start(t, net, { transports: ["long-poll", "websocket"] });
+  const got = [];
+  one.on("message", ({ data }) => got.push(data));
+  const message = (payload) => JSON.stringify({ type: "message", id: `m${payload}`, payload });
+  await until(() => polls.length == 1, "the first poll");
+  polls[0].answer(events(message(1)));
+  await until(() => polls.length == 2, "the second poll");
+  const switched = one.switchTo("websocket");
+  await until(() => net.sockets.length, "the attempt");
+  assert.match(net.sockets[0].url, /received=1&/);
+  net.sockets[0].end(1006);
+  await assert.rejects(within(switched, "the failure"));
+  polls[1].answer(events(message(2), message(3)));
+  await until(() => polls.length == 3, "the third poll");
+  assert.equal(polls[2].received, "3");
+  polls[2].answer(events(message(4)));
+  await until(() => polls.length == 4, "the fourth poll");
+  polls[3].answer(new Response(null, { status: 404 }));
+  await until(() => polls.length == 5, "the next link");
+  const [, resumed] = net.requests.filter(({ transport }) => transport);
+  assert.deepEqual([resumed.session, resumed.received], ["s", "4"]);
+  assert.deepEqual(got, [1, 2, 3, 4]);
+});

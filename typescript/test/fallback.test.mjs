@@ -226,3 +226,46 @@ test("Retry-After is seconds or a date", () => {
   assert.equal(retryAfter("Sun, 29 Nov 2026 11:00:30 GMT", now), 0);
   for (const none of [null, undefined, "", "soon"]) assert.equal(retryAfter(none, now), null, none);
 });
+
+for (const [name, dial] of Object.entries({ openEventStream, openLongPoll })) {
+  test(`${name}: a POST that is not answered is given up and sent again; the link's end gives it up, too`, async (t) => {
+    const posts = [];
+    let last;
+    // As `fetch` does: never an answer, or an error when the request is given up.
+    const never = (signal) => new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+    const play = async (url, { method, body, signal }) => {
+      const { searchParams } = new URL(url);
+      if (method != "POST") return searchParams.has("link") ? never(signal) : new Response(stream());
+      posts.push([searchParams.get("number"), body]);
+      last = signal;
+      return posts.length == 2 ? new Response(null, { status: 204 }) : never(signal);
+    };
+    const stream = () =>
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode(event(WELCOME)));
+          if (dial == openLongPoll) controller.close();
+        },
+      });
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const turns = async () => {
+      for (let times = 0; times < 50; times++) await new Promise(setImmediate);
+    };
+    const { link, frames, ends } = open(t, dial, "http://x/live", { _fetch: play });
+    await turns();
+    assert.equal(frames.length, 1);
+    link._send("{}");
+    await turns();
+    t.mock.timers.tick(15_000);
+    await turns();
+    t.mock.timers.tick(100);
+    await turns();
+    assert.deepEqual(posts, [["1", "{}"], ["1", "{}"]]);
+    link._send("[]");
+    await turns();
+    assert.deepEqual(posts[2], ["2", "[]"]);
+    link._drop(4000);
+    assert.equal(last.aborted, true);
+    assert.deepEqual(ends, []);
+  });
+}

@@ -97,6 +97,49 @@ test("useRoom keeps the newest value of each key, also for a component that come
   await shows(place, "eur,3 usd,2;eur,3 usd,2;");
 });
 
+/** A client whose one room is played; `tell` gives it a message. */
+function played() {
+  const told = {};
+  const room = { name: "r", on: (event, callback) => ((told[event] = callback), () => {}), leave: async () => {} };
+  const tell = (message) => react.act(() => told.message({ gap: null, key: null, isForgotten: false, ...message }));
+  return { one: { join: async () => room }, tell };
+}
+
+const fail = () => {
+  throw new Error("mine");
+};
+for (const [how, failing] of [["throws", fail], ["rejects", async () => fail()]]) {
+  test(`useRoom: an onMessage that ${how} is reported, and the others are called`, async (t) => {
+    const { one, tell } = played();
+    const reported = t.mock.method(console, "error", () => {});
+    const got = [];
+    const Shown = ({ onMessage }) => {
+      const { messages } = hooks.useRoom("r", { onMessage });
+      return messages.map(({ data }) => data).join() + ";";
+    };
+    const shown = [failing, async ({ data }) => got.push(data)].map((onMessage, key) => react.createElement(Shown, { key, onMessage }));
+    const { place } = await render(t, provided(one, ...shown));
+    await tell({ data: 1 });
+    await tell({ data: 2 });
+    await shows(place, "1,2;1,2;");
+    assert.deepEqual(got, [1, 2]);
+    const errors = reported.mock.calls.map(({ arguments: [error] }) => error).filter((error) => error instanceof Error);
+    assert.deepEqual(errors.map(({ message }) => message), ["mine", "mine"]);
+  });
+}
+
+for (const [reason, stay] of Object.entries({ epoch: 0, history: 0, oldest: 0, slow: 1, unreadable: 1, unhealed: 1 })) {
+  test(`useRoom: with a gap "${reason}" the values ${stay ? "stay" : "begin anew, because all follow"}`, async (t) => {
+    const { one, tell } = played();
+    const Shown = () => [...hooks.useRoom("r").values].join(" ") + ";";
+    const { place } = await render(t, provided(one, react.createElement(Shown)));
+    await tell({ key: "eur", data: 1 });
+    await shows(place, "eur,1;");
+    await tell({ key: "usd", data: 2, gap: { reason } });
+    await shows(place, stay ? "eur,1 usd,2;" : "usd,2;");
+  });
+}
+
 test("useRoom says why a room is not joined", async (t) => {
   const one = pageless(t, server.port);
   const Shown = () => hooks.useRoom("closed.react").error?.code ?? "-";

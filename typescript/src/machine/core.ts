@@ -50,7 +50,7 @@ export interface Core extends Owner, ClockState {
   /** When the last of the rooms is joined again that were refused because of the rate. */
   _nextRejoin: number;
   /** Positions of the page before, until the application joins their rooms. */
-  readonly _saved: Map<string, Position>;
+  readonly _saved: Map<string, Position | null>;
   /** When the rooms are left that the page before had joined and this one has not. */
   _leavesAt: number;
 

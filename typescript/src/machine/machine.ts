@@ -11,12 +11,12 @@ import { endPattern, patternsDeadline, REJOIN } from "./patterns";
 import { postpone } from "./positions";
 import { welcomed } from "./reports";
 import { beginAgain, deadlineOf, end, tickRooms } from "./rooms";
+import type { Saved } from "./saved";
 import { areTooMany, forgetSession, isAckDue, isNew, linkLost, resumed } from "./session";
 import type { Codec, Envelope, Frame } from "../codec";
 import { shouldReconnect } from "../codes";
 import { Closed, ConnectionFailed, type FanwireError } from "../errors";
 import { check, checkEnvelope, milliseconds, sizeOf, wrong } from "../fields";
-import type { Position } from "../message";
 import { CloseCode, UNCOUNTED } from "../table";
 
 /** In milliseconds. */
@@ -27,13 +27,6 @@ const enum Time {
   SILENCE = 25_000,
   /** Until the rooms of the page before are left that this one has not joined. */
   SAVED_FOR = 5000,
-}
-
-/** What survives a reload of the page. */
-export interface Saved {
-  session: string;
-  received: number;
-  positions: Record<string, Position>;
 }
 
 export interface MachineOptions {
@@ -52,7 +45,7 @@ export interface MachineOptions {
   heartbeat?: number | null;
   /** Whether there is a new token for each attempt to connect (`token` is a function). */
   isRenewable?: boolean;
-  /** What `snapshot` has returned in the page before. */
+  /** What `snapshotOf` has returned in the page before. */
   saved?: Saved | null;
 }
 
@@ -64,8 +57,6 @@ export interface Machine extends Core, Commands {
   readonly deadline: number;
   /** The pending actions, each once. */
   take(): Action[];
-  /** What the next page needs to go on; null: there is no session. `positions` are those of the application. */
-  snapshot(positions: Record<string, Position>): Saved | null;
 
   // Events of the connection.
 
@@ -164,9 +155,6 @@ export function createMachine(options: MachineOptions): Machine {
       machine._actions = [];
       return actions;
     },
-    snapshot: (positions) =>
-      machine.session == null ? null : { session: machine.session, received: machine._confirmed, positions },
-
     start: () => connect(0),
     opened(now) {
       if (machine.state == "closed") return;

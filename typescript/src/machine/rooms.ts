@@ -42,7 +42,13 @@ export function join(core: Core, name: string, since: Position | null, rates: Ro
   const at = known.delivery ? known.position : known._asked;
   if (since && (since.epoch != at?.epoch || since.seq != at.seq))
     throw new RangeError("since: the room is joined, at another position");
-  return claim(core, known);
+  return own(core, known);
+}
+
+/** The application has joined a room. */
+function own(core: Core, room: Room): Room {
+  room._isOwn = true;
+  return claim(core, room);
 }
 
 /** Whether another join gets what it wants of a membership. What it does not name is as it is. */
@@ -62,7 +68,7 @@ export function joinAnew(core: Core, name: string, since: Position | null, rates
     old._end(null);
   }
   core._rooms.set(name, room);
-  return claim(core, room);
+  return own(core, room);
 }
 
 /** The application's queue has space again: the missed messages are asked for. */

@@ -34,6 +34,12 @@ export function linkLost(core: Core, hasGoneBack = core._held != null): void {
   core._held = null;
 }
 
+/** Returns the count for a poll. The server keeps nothing before it, so the session does not go back behind it. */
+export function polled(core: Core): number {
+  if (core._confirmed > core._dialled) core._isUnsure = false;
+  return core._confirmed;
+}
+
 /** The server has received so many of the client's frames. */
 export function acknowledged(core: Core, count: number): void {
   const more = count - core._base;

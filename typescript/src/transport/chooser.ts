@@ -41,9 +41,9 @@ export function chooser(
   random: () => number,
   remembered?: string | null,
 ): Chooser {
-  let first = Math.max(0, transports.indexOf(remembered as Transport));
+  let canUpgrade = transports[0] == "websocket";
+  let first = canUpgrade ? Math.max(0, transports.indexOf(remembered as Transport)) : 0;
   let limit = LIMIT;
-  let canUpgrade = transports.includes("websocket");
   // Jitter: all clients behind a proxy that was restarted begin at once.
   const upgrade = (at: number, ms: number) => {
     self._upgradeAt = at + ms * (1 + random() / 5);

@@ -1,13 +1,16 @@
 // Links by plain HTTP: server-sent events, whose one response does not end, and long-polling, whose requests wait until
 // there is something. The client's messages go by POST in both.
 import { fromBase64, toBase64 } from "../base64";
-import { sleep } from "../timers";
+import { sleep, timer } from "../timers";
 import { eventStream } from "./event-stream";
 import { ABNORMAL, type Dialling, type Link, type Query } from "./link";
 import { insist, postQueue } from "./posts";
 
 /** Milliseconds between two requests where nothing has come: a proxy may answer in the place of the server. */
 const PAUSE = 1000;
+/** Milliseconds for the answer to a POST. The server may take its time while the application is busy; a proxy that has
+ * lost the request never answers. A poll that is not answered is a link without a sign of life. */
+const ANSWER = 15_000;
 
 /** Makes a link of one of the two transports. */
 export const openFallback =
@@ -89,7 +92,17 @@ export const openFallback =
       const query: Query = { link: link!, number };
       if (isClose) query.close = closing;
       // The page may be going. Browsers let requests of 64 KiB outlive it, and refuse larger ones.
-      const answer = await request(query, { method: "POST", body, keepalive: isClose && body.length < 9999 });
+      const { signal } = abort;
+      const one = new AbortController();
+      const giveUp = () => one.abort();
+      const stop = timer(signal.aborted ? 0 : ANSWER, giveUp);
+      signal.addEventListener("abort", giveUp, { signal: one.signal });
+      const more = { method: "POST", body, keepalive: isClose && body.length < 9999, signal: one.signal };
+      const answer = await request(query, more).finally(() => {
+        stop();
+        // Nobody reads the rest, and the listener goes.
+        giveUp();
+      });
       if (isClose) end(closing, "");
       return answer;
     }, refused);
