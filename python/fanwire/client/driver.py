@@ -155,7 +155,7 @@ class Driver:
     async def link_count(self, link: ClientLink) -> int:
         """The count that the next poll tells."""
         await self._upgrades.settled()
-        return self._machine.session.confirmed
+        return self._machine.session.polled()
 
     # What the upgrades call.
 
