@@ -172,6 +172,14 @@ class Feed:
             RoomEnded, ConnectionFailed: the room has ended for another reason.
         """
         self.owner.own_loop.check()
+        await self._stream.turns.given()
+        while (message := self.take()) is None:
+            await self._stream.arrived()
+        return message
+
+    def take(self) -> Message | None:
+        """Returns the next message that waits, and counts the one before it as taken; None: none waits, perhaps since
+        newer values come."""
         queue = self.queue
         now = time.monotonic()
         is_due = queue.release(now)
@@ -183,7 +191,9 @@ class Feed:
             is_due |= is_refreshed
         if is_due:
             self.owner.report(self.name)
-        message, epoch = await self._stream.next()
+        if not queue:
+            return None
+        message, epoch = queue.pop()
         if message.gap is not None:
             self.untold = None
         if message.seq is not None and (message.seq > self.seq or epoch != self.epoch):
