@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 from helpers.scripted import WELCOME, Peer, no_tasks_left, scripted
-from helpers.wait import within
+from helpers.wait import until, within
 
 from fanwire.client import connect
 from fanwire.state import ConnectionState
@@ -110,3 +110,30 @@ async def test_rooms_that_are_refused_for_the_rate_are_joined_again() -> None:
         for room in rooms:
             assert (await within(anext(room))).seq == 1
         assert sorted(client.rooms) == ["a", "b"]
+
+
+async def test_an_attempt_of_a_round_that_has_failed_may_overtake_the_next_link() -> None:
+    is_last = asyncio.Event()
+
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        peer.cut()
+
+    async def failed(peer: Peer) -> None:
+        """A proxy gives up, and has passed the request on."""
+        assert peer.query["session"] == "S"
+        peer.cut()
+
+    async def overtaken(peer: Peer) -> None:
+        await peer.say("welcome", payload={**WELCOME, "resumed": True})
+        await peer.socket.close(4503, "another connection uses this session")
+
+    async def last(peer: Peer) -> None:
+        assert peer.query["session"] == "S"
+        await peer.say("welcome", payload={**WELCOME, "resumed": True})
+        is_last.set()
+
+    async with scripted(first, failed, overtaken, last) as url, connect(url) as client:
+        await until(lambda: is_last.is_set() or client.state is ConnectionState.CLOSED)
+        await until(lambda: client.state is not ConnectionState.RECONNECTING)
+        assert (client.state, client.session) == (ConnectionState.OPEN, "S")

@@ -11,10 +11,12 @@ from helpers.scripted import WELCOME, no_tasks_left
 from helpers.scripted_http import Asked, event, scripted_http
 from helpers.wait import until, within
 
-from fanwire.client import ConnectionFailed, connect, post_queue
+from fanwire.client import ConnectionFailed, chooser, connect, post_queue
 from fanwire.state import ConnectionState
 
 SSE, POLL = ("sse",), ("long-poll",)
+SELDOM = {"ack_frames": 1000, "ack_bytes": 1 << 20}
+"""A client acknowledges nothing of itself."""
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +183,38 @@ async def test_polls_that_are_refused_lead_to_a_new_link(status: int) -> None:
     async with scripted_http(script) as url, connect(url, transports=POLL, close_timeout=0.1):
         await until(lambda: len(opened) == 2)
     assert opened[1]["session"] == "S"
+
+
+async def test_what_a_poll_has_reported_is_where_a_session_goes_on_after_a_failed_upgrade(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chooser, "FIRST_UPGRADE", 0.01)
+    upgrades: list[dict[str, str]] = []
+    opened: list[dict[str, str]] = []
+
+    async def script(asked: Asked) -> None:
+        if asked.is_upgrade:
+            asked.answer(404)
+            if "must_resume" in asked.query:
+                upgrades.append(asked.query)
+        elif "link" not in asked.query:
+            opened.append(asked.query)
+            welcome = {**WELCOME, "link": f"L{len(opened)}", "resumed": len(opened) > 1, **SELDOM}
+            asked.answer(200, event("welcome", payload=welcome))
+        elif asked.method == "POST" or (asked.query["link"] == "L1" and not upgrades):
+            asked.answer(204)
+        elif asked.query["link"] == "L1":
+            # The poll that reports the message finds its link gone.
+            is_reported = asked.query["received"] == "1"
+            asked.answer(404 if is_reported else 200, b"" if is_reported else event("message", payload=1))
+        else:
+            await asyncio.sleep(3600)
+
+    transports = ("websocket", "long-poll")
+    async with scripted_http(script) as url, connect(url, transports=transports, close_timeout=0.1):
+        await until(lambda: len(opened) == 2)
+    assert upgrades[0]["received"] == "0"
+    assert (opened[1]["session"], opened[1]["received"]) == ("S", "1")
 
 
 @pytest.mark.parametrize(

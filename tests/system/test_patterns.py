@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from helpers.nodes import Cluster, cluster
+from helpers.scripted import JOINED, WELCOME, Peer, scripted
 from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
+from fanwire.client import feed, membership
 from fanwire.client.pattern import RoomPattern
 from fanwire.testing import FaultProxy
 
@@ -286,3 +288,72 @@ async def test_rooms_of_another_priority_are_there_and_lose_nothing_with_the_ses
                 assert await take(pattern, 20) == {name: [number] for name in names}
                 assert client.session != session
             assert ends == []
+
+
+async def begin(peer: Peer, **rooms: str) -> None:
+    """Lets a client into a pattern with rooms of these classes."""
+    await peer.say("welcome", payload={**WELCOME, "window": 4000, "ack_frames": 1000})
+    while (join := await peer.hear())["type"] != "join":
+        pass
+    for name, delivery in rooms.items():
+        payload = {**JOINED, "delivery": delivery, "pattern": "q.*"}
+        await peer.say("joined", room=f"q.{name}", seq=0, payload=payload)
+    await peer.say("reply", re=join["id"], room="q.*", payload={"rooms": [f"q.{name}" for name in rooms]})
+
+
+async def has_waiting(pattern: RoomPattern, **rooms: int) -> None:
+    """Waits until so many messages of each room wait."""
+    await until(lambda: all(len(pattern.rooms[f"q.{name}"]._feed.queue) == count for name, count in rooms.items()))
+
+
+async def test_a_room_whose_values_come_again_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (feed, membership):
+        monkeypatch.setattr(module, "STALE", 0.0)
+
+    async def script(peer: Peer) -> None:
+        await begin(peer, a="latest", b="reliable")
+        await peer.say("message", room="q.a", seq=1, key="k", payload="old")
+        await peer.say("message", room="q.b", seq=1, payload=1)
+
+    async with scripted(script) as url, fanwire.connect(url) as client:
+        pattern = await within(client.join_pattern("q.*"))
+        await has_waiting(pattern, a=1, b=1)
+        assert await take(pattern, 1) == {"q.b": [1]}
+
+
+async def test_a_room_that_ends_while_its_values_come_again_ends_no_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (feed, membership):
+        monkeypatch.setattr(module, "STALE", 0.0)
+
+    async def script(peer: Peer) -> None:
+        await begin(peer, a="latest", b="reliable")
+        await peer.say("message", room="q.a", seq=1, key="k", payload="old")
+        while (join := await peer.hear())["type"] != "join":
+            pass
+        assert join["room"] == "q.a"
+        await peer.say("left", room="q.a", payload={"reason": "removed"})
+        await peer.say("message", room="q.b", seq=1, payload=1)
+
+    async with scripted(script) as url, fanwire.connect(url) as client:
+        pattern = await within(client.join_pattern("q.*"))
+        await has_waiting(pattern, a=1)
+        assert await take(pattern, 1) == {"q.b": [1]}
+        assert list(pattern.rooms) == ["q.b"]
+
+
+async def test_what_waits_is_still_there_after_a_wait_that_was_cancelled() -> None:
+    async def script(peer: Peer) -> None:
+        await begin(peer, a="reliable")
+        for seq in (1, 2):
+            await peer.say("message", room="q.a", seq=seq, payload=seq)
+
+    async with scripted(script) as url, fanwire.connect(url) as client:
+        pattern = await within(client.join_pattern("q.*"))
+        await has_waiting(pattern, a=2)
+        waiting = asyncio.ensure_future(anext(pattern))
+        # It gives way to the connection first.
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await take(pattern, 2) == {"q.a": [1, 2]}

@@ -155,7 +155,7 @@ class Driver:
     async def link_count(self, link: ClientLink) -> int:
         """The count that the next poll tells."""
         await self._upgrades.settled()
-        return self._machine.session.confirmed
+        return self._machine.session.polled()
 
     # What the upgrades call.
 
@@ -238,15 +238,24 @@ class Driver:
             target = await self.authorized()
             if self._attempt is not attempt:
                 return
-            first = self._chooser.round()[0][0]
-            link = await dial_round(self._chooser, target, query)
-            if link.transport != first:
-                self._upgrades.gave_up()
+            link = await self._dial_round(target, query)
         except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and is called again
             if self._attempt is attempt:
                 self._unreachable(error)
             return
         await self.run(link, is_wanted=self._attempt is attempt)
+
+    async def _dial_round(self, target: LinkTarget, query: dict[str, str]) -> ClientLink:
+        """Tries the transports. The server may still take an attempt that has failed for the newest link."""
+        first = self._chooser.round()[0][0]
+        try:
+            link = await dial_round(self._chooser, target, query)
+        except Unreachable:
+            self._upgrades.gave_up()
+            raise
+        if link.transport != first:
+            self._upgrades.gave_up()
+        return link
 
     async def run(self, link: ClientLink, *, is_wanted: bool, is_switch: bool = False) -> None:
         """Adopts a link and waits for its end. One that is not wanted any more is closed."""

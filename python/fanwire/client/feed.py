@@ -30,8 +30,10 @@ __all__ = ["MAX_UNCLAIMED", "Feed", "FeedOwner"]
 logger = logging.getLogger("fanwire.client")
 
 CATCHING_UP = 16
-"""Times its limits that a queue may have of what comes from the room's history: a reader that has fallen behind would
-otherwise be sent the same again and again."""
+"""Times its limits that a queue may have of what comes from the room's history, or of newest values once it has dropped
+some: a reader that has fallen behind would otherwise be sent the same again and again."""
+MAX_PAUSE = 64.0
+"""Seconds between two times that a room is joined again for values which its queue has dropped, at most."""
 MAX_UNCLAIMED = 128
 """Messages kept of a room that the server has joined, until the application asks for it: enough for the first moments
 of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
@@ -50,7 +52,7 @@ class FeedOwner(Protocol):
         """Reports to the server what the application has taken of a room."""
 
     def catch_up(self, room: str) -> None:
-        """Asks for the messages that a room has missed: the application has space for them."""
+        """Asks for the messages or values that a room has missed: the application has space for them."""
 
     def refresh(self, room: str) -> bool:
         """Asks for the newest values again, because those that wait are old. Returns whether all of them come; then
@@ -97,7 +99,9 @@ class Feed:
     __slots__ = (
         "_is_claimed",
         "_limit",
+        "_pause",
         "_received_epoch",
+        "_restore_at",
         "_stream",
         "_upto",
         "_was_behind",
@@ -140,6 +144,9 @@ class Feed:
         self._stream = Stream(self.queue)
         self._upto = 0
         self._received_epoch = ""
+        # When values that the queue has dropped may be asked for again, and the pause before that.
+        self._restore_at = 0.0
+        self._pause = STALE
         self.pattern: str | None = None
         self.on_behind: list[Callable[[Any], object]] = []
         self.on_gap: list[Callable[[Gap], object]] = []
@@ -172,6 +179,14 @@ class Feed:
             RoomEnded, ConnectionFailed: the room has ended for another reason.
         """
         self.owner.own_loop.check()
+        await self._stream.turns.given()
+        while (message := self.take()) is None:
+            await self._stream.arrived()
+        return message
+
+    def take(self) -> Message | None:
+        """Returns the next message that waits, and counts the one before it as taken; None: none waits, perhaps since
+        newer values come."""
         queue = self.queue
         now = time.monotonic()
         is_due = queue.release(now)
@@ -183,15 +198,26 @@ class Feed:
             is_due |= is_refreshed
         if is_due:
             self.owner.report(self.name)
-        message, epoch = await self._stream.next()
+        if not queue:
+            return None
+        message, epoch = queue.pop()
         if message.gap is not None:
             self.untold = None
         if message.seq is not None and (message.seq > self.seq or epoch != self.epoch):
             # The newest values at the beginning of a stream have older numbers than the stream.
             self.seq, self.epoch = message.seq, epoch
-        if self.is_behind and queue.is_half_empty and self.ended is None:
+        if queue.is_half_empty and self.ended is None and (self.is_behind or self._restores(now)):
             self.owner.catch_up(self.name)
         return message
+
+    def _restores(self, now: float) -> bool:
+        """Whether to ask for the values again that the queue has dropped: ever more seldom if they do not fit."""
+        if not self.queue.lacks_values or now < self._restore_at:
+            return False
+        self._pause = STALE if now > self._restore_at + MAX_PAUSE else min(2 * self._pause, MAX_PAUSE)
+        self._restore_at = now + self._pause
+        self.queue.times = CATCHING_UP
+        return True
 
     def joined(self, action: Joined) -> MessageQueue:
         """The stream begins, or begins again. Returns the queue of its messages."""
@@ -205,6 +231,8 @@ class Feed:
         self.max_rate, self.max_bytes, self.filter = action.max_rate, action.max_bytes, action.filter
         self.is_filtered = action.is_filtered
         self.queue.is_latest = action.delivery in KEYED
+        # All newest values come behind this.
+        self.queue.lacks_values = False
         self.queue.drops = _drops(action.delivery) if self._is_claimed else "oldest"
         self.members = action.members
         self.count = action.count

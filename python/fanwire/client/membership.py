@@ -57,7 +57,7 @@ class Membership:
         options: what the application has asked for or, once the server has answered, what holds.
         retry_at: the time to join again; None: not at all.
         retries: how many joins in a row have failed.
-        lacks_value: whether a delta has come to a value that the client does not have, or there is another filter.
+        lacks_value: whether newest values are not here: that of a delta, of another filter, or of a full queue.
         inputs: what the application has sent; None: nothing.
     """
 
@@ -146,6 +146,8 @@ class Membership:
     def has_place(self) -> None:
         """The application's queue has space again."""
         self._has_place = self.is_behind
+        # A queue of newest values has dropped some.
+        self.lacks_value |= self._is_latest and not self.is_waiting
 
     def refreshes(self, now: float) -> tuple[bool, bool]:
         """The newest values have waited for the application for too long. Returns whether they may be dropped, because

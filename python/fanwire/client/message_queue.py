@@ -50,6 +50,8 @@ class MessageQueue:
         max_messages: the limit of messages.
         is_latest: whether a newer value replaces the waiting one with the same key.
         drops: "oldest" or "newest": which message is dropped over the limits; "": none, see `is_over`.
+        times: so many times its limits it may have before the oldest is dropped.
+        lacks_values: whether keys were dropped over the limits, so that all newest values are to come again.
         report_at: taken bytes, of all that have come, at which `release` asks for a report.
         ts: the time of the newest message that the application has taken; None: no message had a time.
         ts_at: when it was taken.
@@ -57,13 +59,14 @@ class MessageQueue:
 
     __slots__ = (
         "_before", "_by_key", "_bytes", "_count", "_hand", "_lost", "_note", "_unput", "_waiting", "drops", "is_latest",
-        "max_messages", "report_at", "ts", "ts_at",
+        "lacks_values", "max_messages", "report_at", "times", "ts", "ts_at",
     )  # fmt: skip
 
     def __init__(self, max_messages: int = MAX_MESSAGES, *, drops: str = "") -> None:
         self.max_messages = max_messages
-        self.is_latest = False
+        self.is_latest = self.lacks_values = False
         self.drops = drops
+        self.times = 1
         self.report_at = NEVER
         self.ts: int | None = None
         self.ts_at = 0.0
@@ -139,7 +142,7 @@ class MessageQueue:
         self._bytes += size
         if self.is_latest and message.key is not None:
             self._by_key[message.key] = waiting
-        return self._drop_oldest() if self.drops == "oldest" and self.is_over() else ()
+        return self._drop_oldest() if self.drops == "oldest" and self.is_over(self.times) else ()
 
     def passed(self, count: int, size: int) -> None:
         """Counts so many bytes that came and are not queued: they are taken when everything before them is."""
@@ -191,16 +194,17 @@ class MessageQueue:
         waiting.message = message if gap is None else replace(message, gap=gap)
         self._bytes += size - waiting.size
         waiting.size = size
-        return self._drop_oldest() if self.is_over() else ()
+        return self._drop_oldest() if self.is_over(self.times) else ()
 
     def _is_over_with(self, size: int) -> bool:
         return len(self._waiting) >= self.max_messages or self._bytes + size > MAX_BYTES
 
     def _drop_oldest(self) -> Sequence[str]:
         notes: list[str] = []
-        while self.is_over():
+        while self.is_over(self.times):
             waiting = self._take_oldest()
             self._lost = _lost(self._lost, waiting.message)
+            self.lacks_values |= self.is_latest and waiting.message.key is not None
             notes.append(waiting.note)
         return notes
 

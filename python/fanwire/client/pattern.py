@@ -12,6 +12,7 @@ from fanwire.client.callbacks import tell
 from fanwire.client.feed import Feed, FeedOwner
 from fanwire.client.message import Message
 from fanwire.client.room import Room
+from fanwire.client.stream import Turns
 from fanwire.errors import FanwireError, RoomEnded
 from fanwire.values.checks import check_function
 
@@ -32,7 +33,9 @@ class RoomPattern:
     does not take the pattern back, or `ConnectionFailed` if the client has given up.
     """
 
-    __slots__ = ("_ended", "_error", "_hand", "_is_over", "_name", "_on_room", "_owner", "_ready", "_rooms", "_woken")
+    __slots__ = (
+        "_ended", "_error", "_hand", "_is_over", "_name", "_on_room", "_owner", "_ready", "_rooms", "_turns", "_woken",
+    )  # fmt: skip
 
     def __init__(self, owner: FeedOwner, name: str) -> None:
         self._owner = owner
@@ -42,6 +45,7 @@ class RoomPattern:
         self._ready: dict[Feed, None] = {}
         self._hand: Feed | None = None
         self._woken = asyncio.Event()
+        self._turns = Turns()
         self._is_over = False
         self._error: FanwireError | None = None
         self._ended: RoomEnded | None = None
@@ -88,20 +92,8 @@ class RoomPattern:
 
     async def __anext__(self) -> Message:
         self._owner.own_loop.check()
-        hand, self._hand = self._hand, None
-        if hand is not None and hand.queue.release(time.monotonic()):
-            self._owner.report(hand.name)
-        while True:
-            while self._ready:
-                feed = next(iter(self._ready))
-                del self._ready[feed]
-                if not feed.queue:
-                    continue
-                message = await feed.next()
-                if feed.queue:
-                    self._ready[feed] = None
-                self._hand = feed
-                return message
+        await self._turns.given()
+        while (message := self._take()) is None:
             if self._error is not None:
                 # It may be raised many times.
                 raise self._error.with_traceback(None)
@@ -109,6 +101,23 @@ class RoomPattern:
                 raise StopAsyncIteration
             self._woken.clear()
             await self._woken.wait()
+        return message
+
+    def _take(self) -> Message | None:
+        """Returns the next message that waits in one of the rooms, and counts the one before it as taken."""
+        hand, self._hand = self._hand, None
+        if hand is not None and hand.queue.release(time.monotonic()):
+            self._owner.report(hand.name)
+        while self._ready:
+            feed = next(iter(self._ready))
+            del self._ready[feed]
+            message = feed.take()
+            if message is not None:
+                if feed.queue:
+                    self._ready[feed] = None
+                self._hand = feed
+                return message
+        return None
 
     def __repr__(self) -> str:
         return f"<RoomPattern {self._name!r} {len(self._rooms)} rooms>"

@@ -173,7 +173,7 @@ class Rooms:
             self._registry.look(room)
 
     def catch_up(self, name: str) -> None:
-        """The application's queue has space again: asks for the missed messages."""
+        """The application's queue has space again: asks for the missed messages or values."""
         room = self._registry.get(name)
         if room is not None:
             room.has_place()

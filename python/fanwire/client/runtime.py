@@ -195,7 +195,7 @@ class Runtime:
         self.perform()
 
     def catch_up(self, room: str) -> None:
-        """Asks for the missed messages of a room: the application has space for them."""
+        """Asks for the missed messages or values of a room: the application has space for them."""
         self.machine.commands.catch_up(room)
         self.perform()
 

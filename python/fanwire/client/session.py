@@ -137,6 +137,11 @@ class ClientSession:
         self._unacked_bytes = 0
         return self._acked
 
+    def polled(self) -> int:
+        """The next poll reports the count, as `received` would; returns it."""
+        self._acked = max(self._acked, self.confirmed)
+        return self.confirmed
+
     def dial(self) -> int:
         """Returns the count for the query of a link."""
         self._dialled = self.confirmed

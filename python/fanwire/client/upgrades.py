@@ -135,13 +135,15 @@ class Upgrades:
             self._stay()
 
     def _stay(self) -> None:
-        """The present link goes on."""
-        now = self._loop.time()
+        """The present link goes on, or was lost meanwhile. A lost one reports no count: the server may have gone back
+        to that of the attempt."""
         self.gave_up()
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            self._owner.link_lost(lost)
+            return
+        now = self._loop.time()
         self._machine.stayed(now)
         self._chooser.upgrade_failed(now)
         self._owner.perform()
         self.plan()
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            self._owner.link_lost(lost)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from helpers.by_hand import Driver
+from helpers.by_hand import Driver, only
 from helpers.wait import until
 
+from fanwire.client import actions as do
 from fanwire.client import chooser, upgrades
 from fanwire.client.chooser import TRANSPORTS, Chooser
 from fanwire.client.failures import Failure
@@ -38,7 +39,8 @@ class Owner:
         monkeypatch.setattr(chooser, "FIRST_UPGRADE", 0.001)
         monkeypatch.setattr(chooser, "UPGRADE_EVERY", 0.001)
         monkeypatch.setattr(upgrades, "dial_best", self.dial)
-        self.machine = Driver().up().machine
+        self.server = Driver().up(ack_frames=1)
+        self.machine = self.server.machine
         self.chooser = Chooser(TRANSPORTS, 10.0, Random(1))
         self.loop = asyncio.get_running_loop()
         self.upgrades = Upgrades(self.chooser, self.machine, self, self.loop)
@@ -139,6 +141,19 @@ async def test_the_new_link_fails_after_it_has_taken_over(owner: Owner) -> None:
     owner.answer.set_result(failure())
     # It was this client itself that took the session over.
     await until(lambda: owner.lost == [(old, True)])
+
+
+async def test_an_old_link_that_was_lost_meanwhile_is_given_no_report(owner: Owner) -> None:
+    owner.begin()
+    await until(lambda: owner.queries)
+    owner.server.hear("message", payload=1)
+    old: Any = FakeLink()
+    assert owner.upgrades.takes_over(old)
+    owner.answer.set_result(failure())
+    await until(lambda: owner.lost)
+    # The server may have gone back for the link that failed, and has heard of no higher count.
+    (connect,) = only(owner.server.lose(), do.Connect)
+    assert connect.query == {"session": "S", "received": "0"}
 
 
 async def test_another_loss_is_a_loss(owner: Owner) -> None:
