@@ -185,7 +185,6 @@ ELSEWHERE = {
     "fanwire.cli.settings_layers": "unit/cli/test_environment.py and test_settings.py: file and environment",
     "fanwire.cli.subscribe": "system/test_cli.py: it needs a server",
     "fanwire.cli.top": "system/test_top.py: it needs a server",
-    "fanwire.cli.workers": "system/test_workers.py: processes",
     "fanwire.client.actions": "unit/client/test_machine.py: values that the machine returns",
     "fanwire.client.arguments": "unit/client/test_machine.py and system/test_client_arguments.py",
     "fanwire.client.callbacks": "system/test_client_scripted.py: one that fails harms no other",

@@ -37,7 +37,7 @@ class QueuedAppend(NamedTuple):
     begun: float
 
 
-class Failure(NamedTuple):
+class FailedAppend(NamedTuple):
     """The backplane has stored nothing in the last attempt.
 
     Attributes:
@@ -150,7 +150,7 @@ class AppendQueue:
         self._faults.note(_kind(item.log), f"{self.trouble} (room {room!r})")
         _fail(item, error)
 
-    async def _store(self, room: str, item: QueuedAppend) -> Failure | None:
+    async def _store(self, room: str, item: QueuedAppend) -> FailedAppend | None:
         pause = FIRST_PAUSE
         has_declared, hint = False, ""
         loop = asyncio.get_running_loop()
@@ -164,7 +164,7 @@ class AppendQueue:
                 may_wait = loop.time() < item.deadline
                 if not may_wait and (has_declared or not self._backplane.is_up):
                     self._give_up(room, item, error)
-                    return Failure(error, begun)
+                    return FailedAppend(error, begun)
                 # A log that does not exist looks like a backplane that does not answer.
                 hint = await self._declare(item.log)
                 has_declared = True

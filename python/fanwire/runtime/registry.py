@@ -94,9 +94,9 @@ class ConnectionRegistry:
         calls: ApplicationCalls,
         health: Health,
     ) -> None:
-        config, engine = limits.config, node.engine
+        config = limits.config
         self._node = node
-        self._engine = engine
+        self._engine = engine = node.engine
         self._limits = limits
         self._slices = slices
         self._health = health
@@ -145,12 +145,7 @@ class ConnectionRegistry:
             self.end_parked(parked, "a new connection of its user takes its place", "overflow")
 
     def connected(self, link: Link, moved: str | None = None) -> None:
-        """A client was accepted: its connection begins.
-
-        Args:
-            link: its link.
-            moved: the id of its session at another node, which ends there; None: it had none.
-        """
+        """A client was accepted: its connection begins. `moved` names its session at another node, which ends there."""
         connection = link.connection
         self._add(link)
         self.connections[connection.id] = connection
