@@ -101,7 +101,9 @@ def open_link(host: Host, asked: Asked, identity: Any, claim: Claim) -> None:
     if link.phase is LinkPhase.DECIDING:
         host.registry.returning(link)
     else:
-        host.registry.connected(link, claim.moved)
+        host.registry.connected(link, has_moved=claim.moved is not None)
+        if claim.moved is not None:
+            host.node.moved_here(claim.moved)
 
 
 def _begin(

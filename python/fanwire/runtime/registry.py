@@ -144,8 +144,8 @@ class ConnectionRegistry:
         if parked is not None:
             self.end_parked(parked, "a new connection of its user takes its place", "overflow")
 
-    def connected(self, link: Link, moved: str | None = None) -> None:
-        """A client was accepted: its connection begins. `moved` names its session at another node, which ends there."""
+    def connected(self, link: Link, *, has_moved: bool = False) -> None:
+        """A client was accepted: its connection begins. `has_moved`: it had a session at another node."""
         connection = link.connection
         self._add(link)
         self.connections[connection.id] = connection
@@ -161,9 +161,7 @@ class ConnectionRegistry:
         if connection._session is not None:
             self.sessions.add(connection._session, connection)
         with contained(self._health, "record of a connection"):
-            self.log.began(connection, has_moved=moved is not None)
-        if moved is not None:
-            self._node.moved_here(moved)
+            self.log.began(connection, has_moved=has_moved)
         if self._on_connect is not None:
             link.handler_queue.put(self._on_connect, connection)
         link.handler_queue.put(connection.request._forget_headers)
