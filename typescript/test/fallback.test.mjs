@@ -235,6 +235,7 @@ for (const [name, dial] of Object.entries({ openEventStream, openLongPoll })) {
     const never = (signal) => new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
     const play = async (url, { method, body, signal }) => {
       const { searchParams } = new URL(url);
+      signal.throwIfAborted();
       if (method != "POST") return searchParams.has("link") ? never(signal) : new Response(stream());
       posts.push([searchParams.get("number"), body]);
       last = signal;
@@ -266,6 +267,10 @@ for (const [name, dial] of Object.entries({ openEventStream, openLongPoll })) {
     assert.deepEqual(posts[2], ["2", "[]"]);
     link._drop(4000);
     assert.equal(last.aborted, true);
+    await turns();
+    t.mock.timers.tick(100);
+    await turns();
+    assert.equal(posts.length, 3);
     assert.deepEqual(ends, []);
   });
 }

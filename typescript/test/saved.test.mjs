@@ -43,6 +43,18 @@ test("rooms that the new page does not join are left after a while", () => {
   assert.deepEqual(sent(hand.perform()).map(({ type, room }) => [type, room]), [["leave", "s"]]);
 });
 
+test("a room that the server has joined anew is not left if the new page joins it, too", () => {
+  const hand = new ByHand({ saved });
+  hand.perform();
+  hand.up({ resumed: true, received: 0 });
+  hand.letIn("s", null, {}, 9);
+  hand.machine.join("s", null);
+  hand.perform();
+  hand.now += 5000;
+  hand.machine.tick(hand.now);
+  assert.deepEqual(sent(hand.perform()).map(({ type, room }) => [type, room]), [["leave", "r"]]);
+});
+
 test("in a new session the positions are good, and nothing has to be left", () => {
   const hand = new ByHand({ saved });
   hand.perform();

@@ -48,6 +48,7 @@ export function join(core: Core, name: string, since: Position | null, rates: Ro
 /** The application has joined a room. */
 function own(core: Core, room: Room): Room {
   room._isOwn = true;
+  core._saved.delete(room.name);
   return claim(core, room);
 }
 
@@ -61,7 +62,6 @@ export function joinAnew(core: Core, name: string, since: Position | null, rates
   setRates(room, fieldsOf(rates));
   room._wishes = wishes;
   askToJoin(core, room, "join");
-  core._saved.delete(name);
   const old = core._rooms.get(name);
   if (old) {
     forget(core, old, leftMeanwhile());

@@ -95,8 +95,9 @@ export const openFallback =
       const { signal } = abort;
       const one = new AbortController();
       const giveUp = () => one.abort();
-      const stop = timer(signal.aborted ? 0 : ANSWER, giveUp);
+      const stop = timer(ANSWER, giveUp);
       signal.addEventListener("abort", giveUp, { signal: one.signal });
+      if (isOver) giveUp();
       const more = { method: "POST", body, keepalive: isClose && body.length < 9999, signal: one.signal };
       const answer = await request(query, more).finally(() => {
         stop();
