@@ -17,6 +17,7 @@ from helpers.wait import until, within
 
 import fanwire
 from fanwire.client import feed, membership
+from fanwire.client.calls import Calls
 from fanwire.client.pattern import RoomPattern
 from fanwire.testing import FaultProxy
 
@@ -357,3 +358,27 @@ async def test_what_waits_is_still_there_after_a_wait_that_was_cancelled() -> No
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert await take(pattern, 2) == {"q.a": [1, 2]}
+
+
+async def test_a_join_that_is_cancelled_when_its_answer_is_there_leaves_the_pattern(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with book() as server, fanwire.connect(server.url) as client:
+        server.publish("quotes.a", 1)
+        joining = asyncio.ensure_future(client.join_pattern("quotes.*"))
+        resolve = Calls.resolve
+
+        def resolve_and_cancel(calls: Calls, key: str, value: Any) -> None:
+            resolve(calls, key, value)
+            joining.cancel()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Calls, "resolve", resolve_and_cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await within(joining)
+        await until(lambda: set(server.rooms().values()) == {0})
+        assert client.rooms == {}
+        # It can be joined again.
+        quotes = await within(client.join_pattern("quotes.*"))
+        server.publish("quotes.a", 2)
+        assert await take(quotes, 1) == {"quotes.a": [2]}

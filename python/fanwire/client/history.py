@@ -5,6 +5,7 @@ The rule it keeps: reading ends, whatever a server answers.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
@@ -69,40 +70,17 @@ class RoomHistory:
     def __await__(self) -> Generator[Any, None, list[Message]]:
         return self._list().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        async for page in self._pages(self._limit):
-            for message in page if self._after is not None else reversed(page):
-                yield message
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return _Reading(_Pages(self, self._limit), is_upwards=self._after is not None)
 
     async def _list(self) -> list[Message]:
-        pages = [page async for page in self._pages(AWAITED if self._limit is None else self._limit)]
+        pages = _Pages(self, AWAITED if self._limit is None else self._limit)
+        found: list[list[Message]] = []
+        while page := await pages.next():
+            found.append(page)
         if self._after is None:
-            pages.reverse()
-        return [message for page in pages for message in page]
-
-    async def _pages(self, limit: int | None) -> AsyncIterator[list[Message]]:
-        before, after, epoch, left = self._before, self._after, self._epoch, limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(left, MOST)
-            wanted = {"before": before, "after": after, "epoch": epoch, "limit": size}
-            answer = await self._ask({name: value for name, value in wanted.items() if value is not None})
-            try:
-                page = msgspec.convert(answer, KeptPage)
-                messages = [self._message(envelope) for envelope in page.messages][:size]
-            except (msgspec.ValidationError, ValueError) as error:
-                raise RequestFailed("unreadable", f"the answer cannot be read: {error}") from error
-            # What is not in the asked direction is none of this reading: so each page goes on.
-            messages = [message for message in messages if _is_between(message.seq, after, before)]
-            if messages:
-                yield messages
-            if not page.more or not messages:
-                return
-            epoch = page.epoch
-            if after is None:
-                before = messages[0].seq
-            else:
-                after = messages[-1].seq
-            left = None if left is None else left - len(messages)
+            found.reverse()
+        return [message for page in found for message in page]
 
     def _message(self, envelope: Envelope) -> Message:
         if envelope.seq is msgspec.UNSET or envelope.seq < 0:
@@ -111,6 +89,72 @@ class RoomHistory:
             envelope.payload = from_base64(envelope)
         envelope.room = self._room
         return message_of(envelope, envelope.seq, None, self._clock)
+
+
+class _Pages:
+    """The pages of one reading. One that was cancelled, or has failed, is asked for again.
+
+    Args:
+        history: what is read.
+        limit: the most messages; None: all.
+    """
+
+    def __init__(self, history: RoomHistory, limit: int | None) -> None:
+        self._history = history
+        self._before, self._after, self._epoch = history._before, history._after, history._epoch
+        self._left = limit
+        self._is_over = False
+
+    async def next(self) -> list[Message]:
+        """The next page, in the order of the numbers; empty: there are no more."""
+        if self._is_over or (self._left is not None and self._left <= 0):
+            return []
+        before, after, epoch = self._before, self._after, self._epoch
+        size = PAGE if self._left is None else min(self._left, MOST)
+        wanted = {"before": before, "after": after, "epoch": epoch, "limit": size}
+        answer = await self._history._ask({name: value for name, value in wanted.items() if value is not None})
+        try:
+            page = msgspec.convert(answer, KeptPage)
+            messages = [self._history._message(envelope) for envelope in page.messages][:size]
+        except (msgspec.ValidationError, ValueError) as error:
+            raise RequestFailed("unreadable", f"the answer cannot be read: {error}") from error
+        # What is not in the asked direction is none of this reading: so each page goes on.
+        messages = [message for message in messages if _is_between(message.seq, after, before)]
+        self._is_over = not page.more or not messages
+        if messages:
+            self._epoch = page.epoch
+            if after is None:
+                self._before = messages[0].seq
+            else:
+                self._after = messages[-1].seq
+        if self._left is not None:
+            self._left -= len(messages)
+        return messages
+
+
+class _Reading:
+    """The messages of the pages, one by one.
+
+    Args:
+        pages: the pages.
+        is_upwards: whether the oldest comes first.
+    """
+
+    def __init__(self, pages: _Pages, *, is_upwards: bool) -> None:
+        self._pages = pages
+        self._is_upwards = is_upwards
+        self._waiting: deque[Message] = deque()
+
+    def __aiter__(self) -> _Reading:
+        return self
+
+    async def __anext__(self) -> Message:
+        if not self._waiting:
+            page = await self._pages.next()
+            self._waiting.extend(page if self._is_upwards else reversed(page))
+        if not self._waiting:
+            raise StopAsyncIteration
+        return self._waiting.popleft()
 
 
 def _is_between(seq: int | None, after: int | None, before: int | None) -> bool:

@@ -83,6 +83,8 @@ class OpenRooms:
         except BaseException:
             if self._patterns.get(name) is pattern:
                 del self._patterns[name]
+                # The answer may have come in the turn in which the caller was cancelled.
+                self._abandon(self._machine.rooms.patterns.abandon, name)
             for room in pattern.rooms:
                 self._pattern_of.pop(room, None)
                 self._rooms.pop(room, None)
@@ -289,8 +291,11 @@ class OpenRooms:
         # The join was refused or cancelled, but the server may be sending messages of the room already.
         del self._rooms[name]
         joining.room._feed.end(None, "left")
+        self._abandon(self._machine.rooms.abandon, name)
+
+    def _abandon(self, leave: Callable[[str], object], name: str) -> None:
         if self._machine.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):
-            self._machine.rooms.abandon(name)
+            leave(name)
             self._owner.perform()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -38,6 +39,28 @@ async def test_pages_follow_each_other_in_both_directions() -> None:
     on = Pages([1, 2], [3, 4], [5])
     assert [message.seq async for message in history(on.ask, after=0)] == [1, 2, 3, 4, 5]
     assert [each["after"] for each in on.asked] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("after", [None, 0])
+async def test_reading_goes_on_after_a_page_that_was_cancelled_or_refused(after: int | None) -> None:
+    server = Pages([7, 8], [5, 6]) if after is None else Pages([1, 2], [3, 4])
+    failures: list[BaseException] = [asyncio.CancelledError(), RequestFailed("rate_limited", "", retry=True)]
+
+    async def ask(payload: Any) -> Any:
+        if len(server.pages) == 1 and failures:
+            raise failures.pop()
+        return await server.ask(payload)
+
+    reading = aiter(history(ask, after=after))
+    found = [(await anext(reading)).seq for _ in range(2)]
+    with pytest.raises(RequestFailed):
+        await anext(reading)
+    with pytest.raises(asyncio.CancelledError):
+        await anext(reading)
+    found += [message.seq async for message in reading]
+    assert found == ([8, 7, 6, 5] if after is None else [1, 2, 3, 4])
+    with pytest.raises(StopAsyncIteration):
+        await anext(reading)
 
 
 async def test_a_list_is_in_the_order_of_the_numbers_and_keeps_to_its_limit() -> None:
