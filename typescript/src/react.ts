@@ -127,8 +127,8 @@ const FRAME = 16;
 /** Milliseconds for which a room that no component uses stays joined: the next page may use it, too. */
 const LINGER = 500;
 
-/** The reasons of gaps that the client finds by itself: the server sends nothing again. */
-const OWN_REASONS = ["slow", "unreadable", "unhealed"];
+/** The reasons of gaps after which the server sends nothing again. */
+const FINAL_REASONS = ["unreadable", "unhealed"];
 
 type Listener = (message?: Message) => unknown;
 
@@ -183,8 +183,8 @@ function share(client: Client, name: string, since: Position | null | undefined,
     tell();
     room.on("message", (message) => {
       const { key, data } = message;
-      // The newest values of all keys follow, unless the client itself has found the gap.
-      if (message.gap && !OWN_REASONS.includes(message.gap.reason)) shared.values.clear();
+      // With any other reason the newest values of all keys follow.
+      if (message.gap && !FINAL_REASONS.includes(message.gap.reason)) shared.values.clear();
       if (message.isForgotten) shared.values.delete(key!);
       else if (key != null) shared.values.set(key, data);
       // One that fails is reported, and the others are called.

@@ -90,13 +90,17 @@ export interface Room extends Numbers, Report {
   /** Whether newest values were dropped that come again only with the answer to the next join. */
   _isRefreshing: boolean;
   _joinedAt: number;
+  /** When values that the queue has dropped may be asked for again, and the pause before that; undefined: never dropped. */
+  _restoreAt?: number;
+  _pause?: number;
   /** What the next message has to report. */
   _gap: Gap | null;
   /** The gap that no callback and no message has told of yet. */
   _untold?: Gap | null;
   /** A `joined` that the server sent by itself, and the messages after it, until the client's own join is answered. */
   _offered: Envelope[];
-  /** The newest values, if messages of the room may be deltas to them; and whether one has come that is missing. */
+  /** The newest values, if messages of the room may be deltas to them; and whether newest values are not here: that of a
+   * delta, of another filter, or of a full queue. */
   _values?: Values;
   _lacksValue?: boolean;
   /** Whether the application has asked for the room. Before, its newest messages are kept, whatever the class. */

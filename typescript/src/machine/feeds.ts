@@ -9,12 +9,14 @@ import { Behind, type Room } from "../room";
 import { KEYED } from "../table";
 
 const enum Limit {
-  /** Times its limits that a queue may have of what comes from the room's history: a reader that has fallen behind would
-   * otherwise be sent the same again and again. */
+  /** Times its limits that a queue may have of what comes from the room's history, or of newest values once it has dropped
+   * some: a reader that has fallen behind would otherwise be sent the same again and again. */
   CATCHING_UP = 16,
   /** Milliseconds that a newest value may wait in the client until it is asked for anew, and at least as many between two
    * times that a room is joined for that. */
   STALE = 1000,
+  /** Milliseconds between two times that a room is joined again for values which its queue has dropped, at most. */
+  PAUSE = 64_000,
   /** The part of the application's limit that a room of a pattern may have: there may be a thousand of them. */
   SHARE = 16,
 }
@@ -36,8 +38,18 @@ export function take(room: Room, now: number): Message | undefined {
   if (message.gap) room._untold = null;
   // The newest values at the beginning of a stream have older numbers than the stream.
   if (message.seq! > room.seq || epoch != room.epoch) Object.assign(room, { seq: message.seq, epoch });
-  if (room._behind && !isOver(queue, 0.5)) catchUp(core, room);
+  if (!isOver(queue, 0.5) && (room._behind || restores(room, now))) catchUp(core, room);
   return message;
+}
+
+/** Whether to ask for the values again that the queue has dropped: ever more seldom if they do not fit. */
+function restores(room: Room, now: number): boolean {
+  const { _waiting: queue, _restoreAt: at = -Infinity } = room;
+  if (!queue._lacksValues || now < at) return false;
+  room._pause = now > at + Limit.PAUSE ? Limit.STALE : Math.min(2 * room._pause!, Limit.PAUSE);
+  room._restoreAt = now + room._pause;
+  queue._times = Limit.CATCHING_UP;
+  return true;
 }
 
 /** Reports what the application has taken of a room. */
@@ -71,6 +83,8 @@ export function performOfRoom(core: Core, action: RoomAction, now: number, onRoo
   const { type, room, value } = action;
   const queue = room._waiting;
   if (type == "joined") {
+    // All newest values come behind this.
+    queue._lacksValues = false;
     begun(core, room, queue, room.delivery != RELIABLE);
     tellIfDue(core, room, now);
     const pattern = core._patterns.get(room._pattern!);

@@ -31,6 +31,10 @@ export interface Queue {
   _drops: string;
   /** Whether a newer value replaces the waiting one with the same key. */
   _isLatest?: boolean;
+  /** So many times its limits it may have before the oldest is dropped; undefined: 1. */
+  _times?: number;
+  /** Whether keys were dropped over the limits, so that all newest values are to come again. */
+  _lacksValues?: boolean;
   /** The time of the newest message that the application has taken, and when it was taken. */
   _time?: number;
   _timeAt: number;
@@ -109,9 +113,10 @@ export function put(queue: Queue, message: Message, count: number, size: number,
   }
   queue._bytes += size;
   const dropped: string[] = [];
-  while (_drops != RELIABLE && isOver(queue)) {
+  while (_drops != RELIABLE && isOver(queue, queue._times)) {
     const { _message, _note } = shift(queue)!;
     queue._lost = lost(queue._lost, _message);
+    if (queue._isLatest && _message.key != null) queue._lacksValues = true;
     dropped.push(_note);
   }
   return dropped;

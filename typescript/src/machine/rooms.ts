@@ -1,6 +1,6 @@
 // All rooms of a client: what joins and ends them, what is asked, and when a room is joined again.
 import { act, answered, ask, push, reject, resolve, sayLeave, type Core, type Request } from "./core";
-import { claim } from "./feeds";
+import { claim, isLatest } from "./feeds";
 import { dropInputs } from "./inputs";
 import { giveUp, joined, lose, message, takeOffer } from "./membership";
 import { joinPatternsAgain, patternFailed, patternLeft, REJOIN, tickPatterns } from "./patterns";
@@ -71,15 +71,17 @@ export function joinAnew(core: Core, name: string, since: Position | null, rates
   return own(core, room);
 }
 
-/** The application's queue has space again: the missed messages are asked for. */
+/** The application's queue has space again: the missed messages or values are asked for. */
 export function catchUp(core: Core, room: Room): void {
   if (room.ended || core._isOver) return;
   if (room._behind == Behind.FULL) room._behind = Behind.HAS_PLACE;
+  // A queue of newest values has dropped some.
+  room._lacksValue ||= isLatest(room) && room._isIn;
   goOn(core, room);
 }
 
-/** Asks for missed messages, if there is space for them. Unanswered requests and planned attempts come first: a join sent
- * after a leave would remain in effect. */
+/** Asks for missed messages or values, if there is space for them. Unanswered requests and planned attempts come first: a
+ * join sent after a leave would remain in effect. */
 export function goOn(core: Core, room: Room): void {
   if ((room._behind >= Behind.HAS_PLACE || room._lacksValue) && (room._joinKey ?? room._leaveKey ?? room._retryAt) == null) rejoin(core, room);
 }
