@@ -14,7 +14,11 @@ from fanwire.rooms.rules import Policies
 from fanwire.state import ConnectionState
 from fanwire.values.encoding import plain
 
-__all__ = ["Memberships"]
+__all__ = ["Memberships", "RightsChanged"]
+
+
+class RightsChanged(Exception):
+    """The right to join was granted before `Server.reauthorize` or `remove`: it has to be asked for again."""
 
 
 class Memberships:
@@ -63,6 +67,7 @@ class Memberships:
         sees: bool = True,
         by_wish: bool = False,
         filter: bytes | None = None,
+        granted_at: int | None = None,
     ) -> tuple[str, int, str | None]:
         """Makes a connection a member of a room; see `Engine.join` for what is not described here. In a room with
         presence, other members are told.
@@ -80,7 +85,13 @@ class Memberships:
             sees: whether the member is told who else is there.
             filter: which messages the member wants, as JSON; b"": all; None: as before.
             by_wish: whether the client has asked for it, so that it has to leave when its right ends.
+            granted_at: `Connection._rechecks` when the right was granted; None: no right is needed.
+
+        Raises:
+            RightsChanged: `granted_at` has passed.
         """
+        if granted_at is not None and granted_at != connection._rechecks:
+            raise RightsChanged
         with self._lock:
             again = room in connection.rooms
             before = self._rates_of(connection, room) if again else UNLIMITED
