@@ -98,7 +98,7 @@ class Memberships:
             rates = before if change is UNCHANGED else before.changed(change)
             extra += rates.fields()
             roster: Roster | None = None
-            is_present = self._policies.of(room).presence
+            is_present, was_blind = self._policies.of(room).presence, False
             if is_present:
                 # In the form in which all members, here and at other nodes, are told it.
                 info = plain(connection.info, self._max_nesting)
@@ -109,6 +109,7 @@ class Memberships:
                 if sees:
                     count, members = roster.list_for(name, text)
                     extra += f',"count":{count},"members":{members}'
+                was_blind = not self.sees(connection, room)
                 # Before the engine has the member, so that no event comes in between.
                 self._set_blind(connection, room, not sees)
             try:
@@ -117,7 +118,8 @@ class Memberships:
                     is_state=is_state, only_whole=only_whole, again=again, last=last, filter=filter,
                 )  # fmt: skip
             except BaseException:
-                self._set_blind(connection, room, False)
+                # A member that joins again stays what it was.
+                self._set_blind(connection, room, was_blind)
                 raise
             # Behind the join: what comes first, and what was published before, leaves at once.
             is_refused = only_whole and position[2] is not None
