@@ -187,7 +187,9 @@ class Revocation(ExpiryOwner):
         self._take(connection, room, frozenset(), "internal")
 
     def _take(self, connection: Connection, room: str, granted: frozenset[str], reason: str = "forbidden") -> None:
-        if not granted and self._memberships.leave(connection, room):
+        # The application may have joined it meanwhile: that membership needs no right.
+        is_wished = connection._wished is not None and room in connection._wished
+        if not granted and is_wished and self._memberships.leave(connection, room):
             self._messages.tell(connection, "left", room=room, payload={"reason": reason})
 
 
