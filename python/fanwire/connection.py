@@ -148,10 +148,9 @@ class Connection:
 
     __slots__ = (
         "_answers", "_engine", "_entering", "_handler_queue", "_is_done", "_link", "_met", "_metadata", "_moves",
-        "_patterns", "_resumes", "_services", "_session", "_since", "_tasks", "_wished", "close_code", "close_reason",
-        "closed_by",
-        "id", "identity", "info", "is_compressed", "opened_at", "received_bytes", "received_messages", "request",
-        "rooms", "state", "transport",
+        "_patterns", "_rechecks", "_resumes", "_services", "_session", "_since", "_tasks", "_wished", "close_code",
+        "close_reason", "closed_by", "id", "identity", "info", "is_compressed", "opened_at", "received_bytes",
+        "received_messages", "request", "rooms", "state", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -189,6 +188,8 @@ class Connection:
         # The patterns of rooms that it has joined.
         self._patterns: KeptPatterns | None = None
         self._answers: KeptAnswers | None = None
+        # How often its rights were asked again. A join that was granted before asks again.
+        self._rechecks = 0
         # The rooms whose `on_join` has begun, and the tasks of `spawn`.
         self._met: set[str] | None = None
         self._tasks: set[asyncio.Task[Any]] | None = None

@@ -591,8 +591,8 @@ class Server(Application):
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Drops the kept answers of `authorize`, for one subject or for all, and asks again about each room that a
-        client has joined itself. A client that may no longer be in a room leaves it, and gets `left`. May be called
-        from any thread.
+        client has joined itself or is about to join. A client that may no longer be in a room leaves it, and gets
+        `left`. May be called from any thread.
 
         Args:
             subject: the subject of the identity; None: all clients.

@@ -260,3 +260,44 @@ async def test_a_right_that_is_withdrawn_while_it_is_asked_for() -> None:
         asked[1].set_result(False)
         assert (await talk.hear("error"))["payload"]["code"] == "forbidden"
         assert not server.opened[0].rooms
+
+
+@pytest.mark.parametrize("room", ["a", "*"])
+@pytest.mark.parametrize("end", ["reauthorize", "remove"])
+async def test_a_right_that_is_withdrawn_before_the_client_is_in(end: str, room: str) -> None:
+    begun: list[asyncio.Event] = []
+
+    async def snapshot(room: str) -> fanwire.Snapshot:
+        begun.append(asyncio.Event())
+        await begun[-1].wait()
+        return fanwire.Snapshot("secret", 0)
+
+    authorize = Answers("join a")
+    server = book(authorize)
+    server.room("*", history=10, snapshot=snapshot)
+    async with server, await Talk.open(server) as talk:
+        server.publish("a", 1)
+        await talk.say("join", room=room)
+        await until(lambda: begun)
+        authorize.allowed.clear()
+        if end == "remove":
+            server.remove("a", "alice")
+        else:
+            server.reauthorize("alice")
+        begun[0].set()
+        answer = await talk.hear()
+        if room == "*":
+            assert answer["payload"] == {"rooms": []}
+        else:
+            assert answer["payload"]["code"] == "forbidden"
+        assert not server.opened[0].rooms
+        # A right that has not ended is asked for again, and the client is let in.
+        authorize.allowed.add("join a")
+        server.reauthorize("alice")
+        await talk.say("join", room="a")
+        await until(lambda: len(begun) == 2)
+        server.reauthorize("alice")
+        begun[1].set()
+        await until(lambda: len(begun) == 3 or server.opened[0].rooms)
+        begun[-1].set()
+        assert (await talk.hear("joined"))["room"] == "a"

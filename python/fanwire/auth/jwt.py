@@ -188,7 +188,7 @@ class JWT(Authenticator):
         scopes = [] if name is None else claims[name]
         if isinstance(scopes, str):
             scopes = scopes.split()
-        if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
+        if not isinstance(scopes, list) or not all(isinstance(scope, str) and scope for scope in scopes):
             raise _Bad(f"claim {name} must be a text or a list of texts")
         return Identity(
             subject=subject,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
@@ -133,7 +133,7 @@ class HandlerQueue:
             self._run(call, args, of, stays)
 
     def wait_for(self, pending: Awaitable[Any], of: object) -> None:
-        """Awaits the result of a handler that was called outside of the queue. No call may be running."""
+        """Awaits the result of a handler that was called outside of the queue while no call was running."""
         self._await(Pending(pending, _ignore, name_of(of)))
 
     def end(self, owner: QueueOwner, grace: float) -> None:
@@ -213,6 +213,11 @@ class HandlerQueue:
         return True
 
     def _await(self, pending: Pending, stays: bool = False) -> None:
+        if self._running is not None:
+            # A plain function has had another call made, such as `on_join` by a join, which is being awaited.
+            rest = pending._replace(context=pending.context or copy_context())
+            self._queue(_QueuedCall(_same, (rest,), 0, _same, stays))
+            return
         self.is_running = True
         self._is_staying = stays
         self._running = self._tasks.start(
@@ -303,6 +308,10 @@ class _NoOwner(QueueOwner):
 
 
 NO_OWNER = _NoOwner()
+
+
+def _same(pending: Pending) -> Pending:
+    return pending
 
 
 def _ignore(result: Any, error: BaseException | None) -> None:

@@ -38,14 +38,18 @@ class TimeSlices:
         self._clock = clock
         # When the last call was made, or the first one was put into the empty queue.
         self._progress = 0.0
+        # Whether the loop has a slice to run, also while it runs one.
+        self._is_due = False
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
 
     def put(self, call: Callable[..., object], *args: Any) -> None:
         """Makes a call soon, after those that wait."""
         if not self._calls:
             self._progress = self._clock()
-            self._loop.call_soon(self._run_slice)
         self._calls.append((call, args))
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._run_slice)
 
     async def result(self, call: Callable[..., T], *args: Any) -> T:
         """Makes a call after those that wait, and returns its result. If this is cancelled before, it is not made.
@@ -87,6 +91,7 @@ class TimeSlices:
             if self._calls and self._clock() >= end:
                 self._loop.call_soon(self._run_slice)
                 return
+        self._is_due = False
 
     def _next(self) -> None:
         call, args = self._calls.popleft()

@@ -22,7 +22,7 @@ from fanwire.rooms.authorization import Rights
 from fanwire.rooms.command_payloads import LISTING, Configure, Listing
 from fanwire.rooms.filters import asked_filter
 from fanwire.rooms.join_request import JOIN, NOTHING_ASKED, AskedJoin, Join, RepairWish, check_last
-from fanwire.rooms.memberships import Memberships
+from fanwire.rooms.memberships import Memberships, RightsChanged
 from fanwire.rooms.node import Node
 from fanwire.rooms.pattern_members import PatternMembers
 from fanwire.rooms.publish_command import PublishCommand
@@ -108,15 +108,35 @@ class RoomCommands:
         has_past = asked.since is not None or asked.last is not None
         actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if has_past else [])]
         granted = self._rights.granted(connection, policy, room, actions, ("join",))
-        if type(granted) is frozenset:
-            return self._enter(connection, policy, room, asked, incoming.id, granted)
         enter = partial(self._enter, connection, policy, room, asked, incoming.id)
-        return self._once_granted(granted, enter) if isawaitable(granted) else enter(granted)
+        if type(granted) is frozenset or not isawaitable(granted):
+            entering = enter(granted)
+            if entering is None:
+                return None
+        else:
+            entering = self._once_granted(granted, enter)
+        ask = partial(self._rights.granted, connection, policy, room, actions, ("join",))
+        return self._while_rights_change(entering, ask, enter)
+
+    async def _while_rights_change(
+        self,
+        entering: Awaitable[None],
+        ask: Callable[[], frozenset[str] | Awaitable[frozenset[str]]],
+        enter: Callable[[frozenset[str]], Awaitable[None] | None],
+    ) -> None:
+        """Waits for a join, and asks again if the client's rights have changed before it is in the room."""
+        while True:
+            try:
+                return await entering
+            except RightsChanged:  # noqa: PERF203 - rare
+                entering = self._once_granted(ask(), enter)
 
     async def _once_granted(
-        self, granted: Awaitable[frozenset[str]], then: Callable[[frozenset[str]], Awaitable[None] | None]
+        self,
+        granted: frozenset[str] | Awaitable[frozenset[str]],
+        then: Callable[[frozenset[str]], Awaitable[None] | None],
     ) -> None:
-        more = then(await granted)
+        more = then(await granted if isawaitable(granted) else granted)
         if more is not None:
             await more
 
@@ -149,6 +169,7 @@ class RoomCommands:
             sees=sees,
             by_wish=True,
             last=last,
+            granted_at=connection._rechecks,
         )
         if prepared is None and since is None and last is None and policy.is_plain:
             join()

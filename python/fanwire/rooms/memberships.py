@@ -14,7 +14,11 @@ from fanwire.rooms.rules import Policies
 from fanwire.state import ConnectionState
 from fanwire.values.encoding import plain
 
-__all__ = ["Memberships"]
+__all__ = ["Memberships", "RightsChanged"]
+
+
+class RightsChanged(Exception):
+    """The right to join was granted before `Server.reauthorize` or `remove`: it has to be asked for again."""
 
 
 class Memberships:
@@ -63,6 +67,7 @@ class Memberships:
         sees: bool = True,
         by_wish: bool = False,
         filter: bytes | None = None,
+        granted_at: int | None = None,
     ) -> tuple[str, int, str | None]:
         """Makes a connection a member of a room; see `Engine.join` for what is not described here. In a room with
         presence, other members are told.
@@ -80,14 +85,20 @@ class Memberships:
             sees: whether the member is told who else is there.
             filter: which messages the member wants, as JSON; b"": all; None: as before.
             by_wish: whether the client has asked for it, so that it has to leave when its right ends.
+            granted_at: `Connection._rechecks` when the right was granted; None: no right is needed.
+
+        Raises:
+            RightsChanged: `granted_at` has passed.
         """
+        if granted_at is not None and granted_at != connection._rechecks:
+            raise RightsChanged
         with self._lock:
             again = room in connection.rooms
             before = self._rates_of(connection, room) if again else UNLIMITED
             rates = before if change is UNCHANGED else before.changed(change)
             extra += rates.fields()
             roster: Roster | None = None
-            is_present = self._policies.of(room).presence
+            is_present, was_blind = self._policies.of(room).presence, False
             if is_present:
                 # In the form in which all members, here and at other nodes, are told it.
                 info = plain(connection.info, self._max_nesting)
@@ -98,6 +109,7 @@ class Memberships:
                 if sees:
                     count, members = roster.list_for(name, text)
                     extra += f',"count":{count},"members":{members}'
+                was_blind = not self.sees(connection, room)
                 # Before the engine has the member, so that no event comes in between.
                 self._set_blind(connection, room, not sees)
             try:
@@ -106,7 +118,8 @@ class Memberships:
                     is_state=is_state, only_whole=only_whole, again=again, last=last, filter=filter,
                 )  # fmt: skip
             except BaseException:
-                self._set_blind(connection, room, False)
+                # A member that joins again stays what it was.
+                self._set_blind(connection, room, was_blind)
                 raise
             # Behind the join: what comes first, and what was published before, leaves at once.
             is_refused = only_whole and position[2] is not None

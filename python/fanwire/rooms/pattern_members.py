@@ -26,7 +26,7 @@ from fanwire.reject import Reject
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.held_pattern import MOST_ROOMS, HeldPattern
 from fanwire.rooms.join_request import Join
-from fanwire.rooms.memberships import Memberships
+from fanwire.rooms.memberships import Memberships, RightsChanged
 from fanwire.rooms.node import Node
 from fanwire.rooms.pattern_entry import PatternEntry, terms_of
 from fanwire.rooms.pattern_holders import MOST_LOOKED, PatternHolders
@@ -261,7 +261,13 @@ class PatternMembers:
         self._entering[room] += 1
         is_in = False
         try:
-            is_in = await self._enter_allowed(held, room, start, is_new=is_new)
+            while True:
+                try:
+                    is_in = await self._enter_allowed(held, room, start, is_new=is_new)
+                    break
+                except RightsChanged:
+                    # They are asked for again.
+                    continue
         except Refusal as refusal:
             self._complain(held, room, refusal.code, str(refusal), retry=refusal.retry)
         except Reject as reject:
@@ -288,6 +294,7 @@ class PatternMembers:
         last = held.last if start is None and policy.snapshot is None and not policy.has_keys else None
         has_past = last is not None or (start is not None and not is_new)
         actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if has_past else [])]
+        granted_at = connection._rechecks
         # Many rooms may come for one client, and many clients for one room.
         granted = await self._slices.result(self._rights.granted, connection, policy, room, actions, ("join",))
         if isawaitable(granted):
@@ -299,7 +306,9 @@ class PatternMembers:
         prepared = self._node.prepare(policy, room, terms.since, terms.last)
         if prepared is not None:
             await prepared
-        join = partial(self._memberships.join, connection, room, sees="presence" in granted, by_wish=True)
+        join = partial(
+            self._memberships.join, connection, room, sees="presence" in granted, by_wish=True, granted_at=granted_at
+        )
         if policy.snapshot is None:
             is_in = await self._slices.result(self._join_once, held, policy, room, entry, join)
         elif is_in := self._may_join(held, room):

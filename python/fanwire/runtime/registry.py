@@ -14,6 +14,7 @@ from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handlers.time_slices import TimeSlices
+from fanwire.identity.identity import subject_of
 from fanwire.identity.operator import is_operator
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
@@ -129,6 +130,7 @@ class ConnectionRegistry:
             self.memberships, on_disconnect, config.handler_grace, health,
         )  # fmt: skip
         self._sessions_wait = config.grace > 0
+        self._is_stopping = False
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -229,6 +231,15 @@ class ConnectionRegistry:
             link.connection._handler_queue = link.handler_queue
             link.fresh = None
             self.connected(link)
+            self._end_late(link.connection)
+
+    def _end_late(self, connection: Connection) -> None:
+        """Ends a connection that has begun too late: the stop has, or its user was disconnected, since it was asked
+        for."""
+        if self._is_stopping:
+            connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+        elif self.users.was_dismissed(subject_of(connection.identity), connection.opened_at):
+            self.revocation.dismiss(connection, CloseCode.REVOKED, "the user was disconnected")
 
     def let_go(self, link: Link, code: int, reason: str, *, is_asked: bool = True) -> bool:
         """Closes a link and parks its session, whose client reconnects; false if the session cannot wait.
@@ -333,7 +344,7 @@ class ConnectionRegistry:
 
     def stop_waiting(self) -> None:
         """The server stops: sessions whose clients are away end, and from now on none waits."""
-        self._sessions_wait = False
+        self._is_stopping, self._sessions_wait = True, False
         for connection in list(self.connections.values()):
             if connection.is_reconnecting:
                 self.end_parked(connection, "the server is shutting down")

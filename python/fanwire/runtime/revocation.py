@@ -143,7 +143,7 @@ class Revocation(ExpiryOwner):
 
     def _remove(self, connection: Connection, room: str, reason: str) -> None:
         # `authorize` is asked again when the client wants to join again.
-        connection._answers = None
+        self._forget_answers(connection)
         if connection._entering is not None:
             connection._entering.discard(room)
         with contextlib.suppress(*ENGINE_ERRORS):
@@ -154,9 +154,14 @@ class Revocation(ExpiryOwner):
     def recheck(self, connections: Iterable[Connection]) -> None:
         """Asks `authorize` again about the rooms that the clients of these connections have joined themselves."""
         for connection in connections:
-            connection._answers = None
+            self._forget_answers(connection)
             if connection._wished:
                 self._slices.put(self._recheck, connection)
+
+    def _forget_answers(self, connection: Connection) -> None:
+        connection._answers = None
+        # A join that was granted, and still waits for its room, asks again.
+        connection._rechecks += 1
 
     def _recheck(self, connection: Connection) -> None:
         for room in list(connection._wished or ()):
@@ -182,7 +187,9 @@ class Revocation(ExpiryOwner):
         self._take(connection, room, frozenset(), "internal")
 
     def _take(self, connection: Connection, room: str, granted: frozenset[str], reason: str = "forbidden") -> None:
-        if not granted and self._memberships.leave(connection, room):
+        # The application may have joined it meanwhile: that membership needs no right.
+        is_wished = connection._wished is not None and room in connection._wished
+        if not granted and is_wished and self._memberships.leave(connection, room):
             self._messages.tell(connection, "left", room=room, payload={"reason": reason})
 
 

@@ -61,7 +61,7 @@ class Users:
         Raises:
             Refused: 429, the subject has `Config.max_user_connections`; 401, it was disconnected meanwhile.
         """
-        if self._dismissed.get(subject, asked_at) > asked_at:
+        if self.was_dismissed(subject, asked_at):
             raise Refused(401, f"{subject!r} was disconnected during the handshake")
         most = self._limits.config.max_user_connections
         present = self._connections.get(subject, {})
@@ -71,6 +71,10 @@ class Users:
         if parked is None:
             raise Refused(429, f"{subject!r} has max_user_connections ({most}) connections", retry_after=BUSY)
         return parked
+
+    def was_dismissed(self, subject: str, since: float) -> bool:
+        """Whether a subject was disconnected since a time of `time.monotonic`."""
+        return self._dismissed.get(subject, since) > since
 
     def dismiss(self, subject: str) -> list[Connection]:
         """Notes that a subject is disconnected; returns its connections."""

@@ -84,7 +84,10 @@ class Lifetimes:
         self._look(life)
 
     def renewed(self, connection: Connection) -> None:
-        """Begins the timer again for a new identity over the same transport, whose age stays."""
+        """Begins the timer again for a new identity over the same transport, whose age stays. Does nothing for a
+        connection that is not open: it has no timer."""
+        if connection.state is not ConnectionState.OPEN:
+            return
         old = self._lives.get(connection.id)
         self.begin(connection, None if old is None else old.aged_at)
 

@@ -144,6 +144,7 @@ def test_a_cookie_of_a_page_of_another_origin() -> None:
         ({"scope": 5}, "claim scope must be a text or a list of texts"),
         ({"scope": None}, "claim scope must be a text or a list of texts"),
         ({"scopes": ["a", 1]}, "claim scopes must be a text or a list of texts"),
+        ({"scopes": ["a", ""]}, "claim scopes must be a text or a list of texts"),
         ({"scp": {"a": 1}}, "claim scp must be a text or a list of texts"),
         ({"aud": "fanwire"}, "the token is for another audience: 'fanwire'"),
         ({"aud": []}, "the token is for another audience: []"),

@@ -305,3 +305,28 @@ async def test_cut_short_even_what_stays_is_cancelled() -> None:
     handler_queue.cut()
     await idle(handler_queue)
     assert owner.events == ["ended"]
+
+
+async def test_a_call_that_another_call_has_made_runs_before_the_rest_of_that() -> None:
+    owner, handler_queue = make()
+    log: list[str] = []
+
+    async def joined() -> None:
+        log.append("joined begins")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        log.append("joined ends")
+        raise ValueError("joined")
+
+    async def rest() -> None:
+        log.append("rest")
+
+    def handler() -> Any:
+        handler_queue.put(joined)
+        return rest()
+
+    handler_queue.put(handler)
+    handler_queue.put(log.append, "last")
+    await idle(handler_queue)
+    assert log == ["joined begins", "joined ends", "rest", "last"]
+    assert [str(error) for error in owner.errors] == ["joined"]

@@ -50,3 +50,31 @@ async def test_a_call_that_fails_keeps_nobody_waiting() -> None:
     slices.put(seen.append, 1)
     slices.finish()
     assert seen == [1]
+
+
+async def test_calls_that_put_others_get_no_more_slices() -> None:
+    now = 0.0
+    seen: list[int] = []
+
+    def work(number: int) -> None:
+        nonlocal now
+        now += SLICE
+        seen.append(number)
+
+    def begin(left: int) -> None:
+        if left:
+            slices.put(begin, left - 1)
+            return
+        for number in range(6):
+            slices.put(work, number)
+
+    slices = TimeSlices(asyncio.get_running_loop(), clock=lambda: now)
+    slices.put(begin, 3)
+    counts = []
+    while slices:
+        before = len(seen)
+        await asyncio.sleep(0)
+        counts.append(len(seen) - before)
+    assert sum(counts) == 6
+    # One fills a slice.
+    assert max(counts) == 1

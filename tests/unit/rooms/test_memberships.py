@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from helpers.hosted import Hosted
 from helpers.played import Client
+
+import fanwire
 
 
 async def code(client: Client, type: str, room: str, **fields: Any) -> str:
@@ -65,3 +69,21 @@ async def test_the_application_joins_clients_and_takes_them_out(host: Hosted) ->
     (left,) = await client.hears()
     assert (left["type"], left.get("re"), left.get("payload")) == ("left", None, None)
     assert joined == ["join closed", "leave closed"]
+
+
+async def test_a_member_that_sees_nobody_sees_nobody_after_a_join_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Hosted(lambda request: request.path.strip("/"))
+    host.room("seen", presence=True, see_members=lambda conn, room: conn.identity == "ann")
+    blind = await host.connect("/bob")
+    await blind.joins("seen")
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        raise fanwire.Overloaded("full")
+
+    with monkeypatch.context() as during:
+        during.setattr(host.registry.memberships, "_engine", SimpleNamespace(join=full))
+        assert await code(blind, "join", "seen") == "overloaded"
+    seeing = await host.connect("/ann")
+    await seeing.joins("seen")
+    assert await blind.hears() == []
+    await host.end()

@@ -110,3 +110,42 @@ async def test_a_peer_that_goes_before_it_was_let_in(host: Hosted) -> None:
     link.leaves()
     await host.settle()
     assert not host.registry.connections
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_a_user_that_is_sent_away_while_the_engine_decides_is_not_let_in(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    client = await host.connect("/ann")
+    if is_away:
+        await client.leaves()
+    returning = host.registry.returning
+
+    def sent_away(link: Any) -> None:
+        returning(link)
+        host.registry.revocation.disconnect_user("ann", "bye")
+
+    monkeypatch.setattr(host.registry, "returning", sent_away)
+    # The engine does not know so many messages: it lets the client begin anew.
+    back = await host.connect(f"/ann?session={client.session}&received=99")
+    await host.settle()
+    assert back.farewell == (4502, "the user was disconnected")
+    await back.leaves()
+    assert not host.registry.connections
+
+
+async def test_a_client_that_comes_back_while_the_server_stops_is_closed(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await host.connect("/ann")
+    await client.leaves()
+    returning = host.registry.returning
+
+    def stopped(link: Any) -> None:
+        returning(link)
+        host.registry.stop_waiting()
+
+    monkeypatch.setattr(host.registry, "returning", stopped)
+    back = await host.connect(f"/ann?session={client.session}&received=99")
+    await host.settle()
+    assert back.farewell == (1001, "the server is shutting down")

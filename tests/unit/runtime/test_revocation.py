@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from helpers.hosted import Hosted
 from helpers.played import Client
+from helpers.wait import until
 
 
 async def code(client: Client, type: str, room: str, **fields: Any) -> str:
@@ -61,3 +63,28 @@ async def test_one_session_that_is_revoked(host: Hosted) -> None:
     await host.settle()
     assert (first.farewell, second.farewell) == ((4502, "stolen"), None)
     assert [connection.id for connection in host.registry.users.of("ann")] == [second.conn]
+
+
+async def test_a_late_no_does_not_end_what_the_application_has_given_meanwhile() -> None:
+    asked: list[asyncio.Future[bool]] = []
+
+    def authorize(identity: Any, action: str, room: str) -> Any:
+        asked.append(asyncio.get_running_loop().create_future())
+        if len(asked) == 1:
+            asked[0].set_result(True)
+        return asked[-1]
+
+    host = Hosted(lambda request: "ann", authorize)
+    host.room("*")
+    client = await host.connect()
+    await client.joins("r")
+    host.registry.revocation.reauthorize("ann")
+    await until(lambda: len(asked) == 2)
+    (connection,) = host.registry.connections.values()
+    connection.leave("r")
+    connection.join("r")
+    asked[1].set_result(False)
+    await host.settle()
+    assert connection.rooms == {"r"}
+    assert [each["type"] for each in await client.hears()] == ["left", "joined"]
+    await host.end()

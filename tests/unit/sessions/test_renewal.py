@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 from helpers.hosted import Hosted
 from helpers.played import Client
+from helpers.wait import until
 
 import fanwire
 
@@ -79,4 +81,25 @@ async def test_tokens_have_a_rate() -> None:
     first = codes.index("rate_limited")
     assert first >= 10
     assert set(codes[:first]) == {None}
+    await host.end()
+
+
+async def test_a_token_of_a_client_that_has_left_meanwhile_begins_no_timer() -> None:
+    answers: list[asyncio.Future[fanwire.Identity]] = []
+
+    async def authenticate(request: fanwire.Request) -> fanwire.Identity:
+        if request.renewal is None:
+            return fanwire.Identity(subject="ann", expires=EXPIRES)
+        answers.append(asyncio.get_running_loop().create_future())
+        return await answers[-1]
+
+    host = Hosted(authenticate)
+    client = await host.connect()
+    await client.says({"type": "token", "id": "c1", "payload": {"token": "new"}})
+    await until(lambda: answers)
+    await client.closes()
+    await until(lambda: not host.registry.connections)
+    answers[0].set_result(fanwire.Identity(subject="ann", expires=EXPIRES))
+    await host.settle()
+    assert not host.registry.lifetimes._lives
     await host.end()
