@@ -35,6 +35,8 @@ struct Way {
     /// Whether one end sends nothing more, and whether the other end was told.
     is_ended: bool,
     is_over: bool,
+    /// Whether a write has failed.
+    is_refused: bool,
 }
 
 /// What a tunnel needs to go on.
@@ -73,7 +75,10 @@ impl Tunnel {
     /// Goes on as far as that is possible without blocking, but not for long. Fails if an end is broken.
     pub(super) fn go_on(&mut self, buffer: &mut [u8]) -> io::Result<TunnelProgress> {
         let Self { client, host, inward, outward, is_left } = self;
-        let is_more_in = !*is_left && inward.go_on(client, host, buffer)?;
+        let passed = if *is_left { Ok(false) } else { inward.go_on(client, host, buffer) };
+        // The poll may not have told yet that the host has closed its end. What it has written still goes to the client.
+        *is_left |= inward.is_refused;
+        let is_more_in = if *is_left { false } else { passed? };
         let is_more_out = outward.go_on(host, client, buffer)?;
         let is_over = outward.is_over && (inward.is_over || *is_left) && !client.has_unsent();
         Ok(match (is_over, is_more_in || is_more_out) {
@@ -143,7 +148,10 @@ impl Way {
             bytes => match to.write(&[IoSlice::new(bytes)]) {
                 Ok(written) => written,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.is_refused = true;
+                    return Err(error);
+                }
             },
         };
         self.held = bytes[written..].to_vec();
@@ -153,3 +161,7 @@ impl Way {
 
 /// Reads of one way before it is the turn of other tunnels.
 const READS: usize = 8;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
