@@ -79,7 +79,14 @@ impl Tunnel {
         // The poll may not have told yet that the host has closed its end. What it has written still goes to the client.
         *is_left |= inward.is_refused;
         let is_more_in = if *is_left { false } else { passed? };
-        let is_more_out = outward.go_on(host, client, buffer)?;
+        let mut passed = outward.go_on(host, client, buffer);
+        if *is_left && passed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset) {
+            // The kernel says so if the host has closed its end before it has read all. Nothing follows what it has
+            // written.
+            outward.is_ended = true;
+            passed = outward.go_on(host, client, buffer);
+        }
+        let is_more_out = passed?;
         let is_over = outward.is_over && (inward.is_over || *is_left) && !client.has_unsent();
         Ok(match (is_over, is_more_in || is_more_out) {
             (true, _) => TunnelProgress::Over,
