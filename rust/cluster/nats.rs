@@ -17,8 +17,8 @@ use std::{io, mem};
 use async_nats::Client;
 use bytes::Bytes;
 use mio::Waker;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, oneshot};
 
 use self::incoming::Incoming;
 pub use self::incoming::{NatsEvent, Reply};
@@ -218,11 +218,24 @@ impl Drop for NatsConnection {
 /// A command to the thread.
 #[derive(Debug)]
 enum NatsCommand {
-    Send { subject: String, payload: Bytes },
-    Subscribe { id: u64, subject: String, target: Target },
-    Unsubscribe { id: u64 },
-    Sync { ticket: u64 },
+    Send {
+        subject: String,
+        payload: Bytes,
+    },
+    Subscribe {
+        id: u64,
+        subject: String,
+        target: Target,
+    },
+    Unsubscribe {
+        id: u64,
+    },
+    Sync {
+        ticket: u64,
+    },
     Ask(Question),
+    /// It is the turn of a request.
+    Begin(oneshot::Sender<()>),
     Look,
     Reconnect,
     Close,
@@ -323,3 +336,6 @@ const BATCH: usize = 1024;
 
 mod incoming;
 mod worker;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

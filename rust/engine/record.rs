@@ -68,15 +68,14 @@ impl Engine {
         flush_interval: Duration,
     ) -> Result<u64, Error> {
         self.check()?;
-        let mut recordings = lock(&self.recordings);
-        if recordings.open.len() >= MOST_RECORDINGS {
-            let (what, limit) = ("the number of recordings", MOST_RECORDINGS);
-            return Err(Error::Overloaded { what, limit, field: "recordings" });
-        }
+        lock(&self.recordings).check()?;
         let name = files.name.clone();
         let (started, started_us) = (self.builder.started(), self.builder.unix_us(0));
         let (recorder, thread) =
             recorder::start(RecorderSettings { files, queue_bytes, flush_interval, started, started_us })?;
+        // The disk may have taken long, and whoever asks about recordings must not wait for it.
+        let mut recordings = lock(&self.recordings);
+        self.check().and_then(|()| recordings.check()).inspect_err(|_| recorder.stop())?;
         let id = self.rooms.new_id();
         self.rooms.change_recorded(|recorded| recorded.add(id, patterns, Arc::clone(&recorder)));
         recordings.open.push(Recording { id, name, recorder, thread: Some(thread) });
@@ -123,19 +122,29 @@ impl Engine {
 
     /// Ends all recordings at the end of the engine, up to a deadline. Returns whether all have ended.
     pub(super) fn end_recordings(&self, deadline: Instant) -> bool {
-        let mut recordings = lock(&self.recordings);
-        for recording in &recordings.open {
-            recording.recorder.stop();
-        }
+        // None is added from here on, because the engine has ended.
+        lock(&self.recordings).open.iter().for_each(|recording| recording.recorder.stop());
         let is_over = |recording: &Recording| recording.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        while !recordings.open.iter().all(is_over) && Instant::now() < deadline {
+        while !lock(&self.recordings).open.iter().all(is_over) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
+        let mut recordings = lock(&self.recordings);
         for recording in recordings.open.iter_mut().filter(|recording| is_over(recording)) {
             // A panic of the thread was already noted as its failure.
             let _ = recording.thread.take().map(JoinHandle::join);
         }
         recordings.open.iter().all(is_over)
+    }
+}
+
+impl Recordings {
+    /// Fails if there are too many for another one.
+    fn check(&self) -> Result<(), Error> {
+        if self.open.len() >= MOST_RECORDINGS {
+            let (what, limit) = ("the number of recordings", MOST_RECORDINGS);
+            return Err(Error::Overloaded { what, limit, field: "recordings" });
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! noted once the queue is full.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -112,6 +113,7 @@ impl RecordWriter {
         }
         // What is published from here on is left out, and counted where it is pushed.
         recorder.queue.stop();
+        self.leave_out_rest();
         recorder.counts.end();
     }
 
@@ -217,11 +219,19 @@ impl RecordWriter {
                 return self.files.close();
             }
         }
-        let lost = u64::from(self.builder.records()) + self.taken.items.len() as u64;
-        self.recorder.counts.left_out.fetch_add(lost, Relaxed);
         // The failure is that of the block.
         let _ = self.files.close();
         Ok(())
+    }
+
+    /// Counts what was queued and is in no file. What found no space in the queue is counted already.
+    fn leave_out_rest(&mut self) {
+        let items = mem::take(&mut self.taken.items);
+        self.recorder.queue.take(&mut self.taken);
+        let is_message = |item: &&Item| matches!(item, Item::Message(..));
+        let waiting = items.iter().chain(&self.taken.items).filter(is_message).count();
+        let lost = u64::from(self.builder.records()) + waiting as u64;
+        self.recorder.counts.left_out.fetch_add(lost, Relaxed);
     }
 
     fn note(&self, rotated: Rotated) {

@@ -35,6 +35,8 @@ struct Way {
     /// Whether one end sends nothing more, and whether the other end was told.
     is_ended: bool,
     is_over: bool,
+    /// Whether a write has failed.
+    is_refused: bool,
 }
 
 /// What a tunnel needs to go on.
@@ -73,8 +75,18 @@ impl Tunnel {
     /// Goes on as far as that is possible without blocking, but not for long. Fails if an end is broken.
     pub(super) fn go_on(&mut self, buffer: &mut [u8]) -> io::Result<TunnelProgress> {
         let Self { client, host, inward, outward, is_left } = self;
-        let is_more_in = !*is_left && inward.go_on(client, host, buffer)?;
-        let is_more_out = outward.go_on(host, client, buffer)?;
+        let passed = if *is_left { Ok(false) } else { inward.go_on(client, host, buffer) };
+        // The poll may not have told yet that the host has closed its end. What it has written still goes to the client.
+        *is_left |= inward.is_refused;
+        let is_more_in = if *is_left { false } else { passed? };
+        let mut passed = outward.go_on(host, client, buffer);
+        if *is_left && passed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset) {
+            // The kernel says so if the host has closed its end before it has read all. Nothing follows what it has
+            // written.
+            outward.is_ended = true;
+            passed = outward.go_on(host, client, buffer);
+        }
+        let is_more_out = passed?;
         let is_over = outward.is_over && (inward.is_over || *is_left) && !client.has_unsent();
         Ok(match (is_over, is_more_in || is_more_out) {
             (true, _) => TunnelProgress::Over,
@@ -143,7 +155,10 @@ impl Way {
             bytes => match to.write(&[IoSlice::new(bytes)]) {
                 Ok(written) => written,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.is_refused = true;
+                    return Err(error);
+                }
             },
         };
         self.held = bytes[written..].to_vec();
@@ -153,3 +168,7 @@ impl Way {
 
 /// Reads of one way before it is the turn of other tunnels.
 const READS: usize = 8;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use futures_util::future::select;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -47,7 +48,7 @@ pub fn run(
 
 async fn work(
     shared: Arc<NatsShared>,
-    mut commands: UnboundedReceiver<Vec<NatsCommand>>,
+    commands: UnboundedReceiver<Vec<NatsCommand>>,
     sender: WeakUnboundedSender<Vec<NatsCommand>>,
 ) -> Result<(), String> {
     let client = connect(&shared, sender.clone()).await?;
@@ -56,11 +57,13 @@ async fn work(
     let echo = subscribe(&client, shared.settings.echo.clone()).await?;
     tokio::spawn(watched(Arc::clone(&shared), hear_echo(Arc::clone(&shared), client.clone(), echo)));
     tokio::spawn(remind(sender));
+    let (passed, mut commands_in_order) = unbounded_channel();
+    tokio::spawn(pass(Arc::clone(&shared), client.clone(), commands, passed));
     let mut heard: HashMap<u64, AbortHandle> = HashMap::new();
     let mut waiting = Vec::new().into_iter();
     loop {
         let Some(command) = waiting.next() else {
-            let Some(more) = commands.recv().await else { break };
+            let Some(more) = commands_in_order.recv().await else { break };
             waiting = more.into_iter();
             continue;
         };
@@ -81,9 +84,10 @@ async fn work(
                 heard.remove(&id).iter().for_each(AbortHandle::abort);
             }
             NatsCommand::Sync { ticket } => send_echo(&client, &shared, SYNC, ticket).await?,
-            NatsCommand::Ask(question) => {
-                tokio::spawn(answer(Arc::clone(&shared), client.clone(), question));
-            }
+            // Fails if the time of the request is over.
+            NatsCommand::Begin(turn) => drop(turn.send(())),
+            // See [`pass`].
+            NatsCommand::Ask(_) => {}
             // Looks whether the client has another connection than the one that was reported.
             NatsCommand::Look => {
                 if connects(&client) != shared.connects.load(Relaxed) {
@@ -253,10 +257,36 @@ async fn hear(shared: Arc<NatsShared>, mut subscriber: Subscriber, id: u64, targ
     }
 }
 
-async fn answer(shared: Arc<NatsShared>, client: Client, question: Question) {
+/// Passes commands on. The time of a request begins here, because a command before it may wait for as long as NATS is
+/// away.
+async fn pass(
+    shared: Arc<NatsShared>,
+    client: Client,
+    mut commands: UnboundedReceiver<Vec<NatsCommand>>,
+    passed: UnboundedSender<Vec<NatsCommand>>,
+) {
+    let begin = |command| match command {
+        NatsCommand::Ask(question) => {
+            let (begin, turn) = oneshot::channel();
+            tokio::spawn(answer(Arc::clone(&shared), client.clone(), question, turn));
+            NatsCommand::Begin(begin)
+        }
+        command => command,
+    };
+    while let Some(more) = commands.recv().await {
+        if passed.send(more.into_iter().map(begin).collect()).is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(shared: Arc<NatsShared>, client: Client, question: Question, turn: oneshot::Receiver<()>) {
     let (ticket, wait) = (question.ticket, shared.settings.timeout);
-    let asking =
-        timeout(2 * wait, ask(&client, question, wait)).map(|found| found.unwrap_or_else(|_| Err(LATE.into())));
+    let asking = async {
+        turn.await.map_err(|_| "the NATS client has ended")?;
+        ask(&client, question, wait).await
+    };
+    let asking = timeout(2 * wait, asking).map(|found| found.unwrap_or_else(|_| Err(LATE.into())));
     let found = AssertUnwindSafe(asking).catch_unwind().await;
     shared.tell(NatsEvent::Answered(ticket, found.unwrap_or_else(|panic| Err(panic_text(&*panic)))));
 }

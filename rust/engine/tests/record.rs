@@ -1,7 +1,9 @@
 use std::env::temp_dir;
 use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::mpsc;
 
 use super::*;
 use crate::engine::record::MOST_RECORDINGS;
@@ -97,5 +99,61 @@ fn a_room_with_a_tick_is_recorded_as_it_leaves_each_message_once() {
     let reading = engine.stop_recording(id, Duration::from_secs(20)).unwrap().unwrap();
     let row = |seq, payload: &[u8]| ("t".to_owned(), seq, seq - 1, payload.to_vec());
     assert_eq!((reading.messages, read(&reading.file)), (3, vec![row(1, b"3"), row(2, b"2"), row(3, b"4")]));
+    fs::remove_dir_all(directory).unwrap();
+}
+
+/// Returns what is known of the recordings, unless the engine does not answer.
+fn ask(engine: &Arc<Engine>) -> Vec<u64> {
+    let (answer, answered) = mpsc::channel();
+    let engine = Arc::clone(engine);
+    thread::spawn(move || answer.send(engine.recordings().iter().map(|reading| reading.id).collect()));
+    answered.recv_timeout(Duration::from_secs(20)).expect("the engine answers")
+}
+
+fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_delays_nobody_who_asks_about_recordings() {
+    let (engine, directory) = (Arc::new(start(1)), directory("stalls"));
+    fs::create_dir_all(&directory).unwrap();
+    // A file that cannot be opened for writing until somebody reads it.
+    let pipe = directory.join("r.new");
+    assert!(process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (theirs, files) = (Arc::clone(&engine), settings(&directory, "r"));
+    let starting = thread::spawn(move || theirs.record(vec!["*".into()], files, 1 << 20, Duration::from_millis(1)));
+    wait("the start has come to the pipe", || directory.join("r.lock").exists());
+    let found = ask(&engine);
+    let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe).unwrap();
+    assert!(found.is_empty());
+    let _ = starting.join().unwrap();
+    drop(reader);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn an_engine_that_waits_for_a_disk_to_end_delays_nobody_who_asks_about_recordings() {
+    let (engine, directory) = (Arc::new(start(1)), directory("ends"));
+    let files = FileSettings { rotate_bytes: 1, ..settings(&directory, "r") };
+    let id = engine.record(vec!["*".into()], files, 1 << 20, Duration::from_millis(1)).unwrap();
+    engine.publish("a", draft(b"1"), &[]).unwrap();
+    wait("the first is written", || engine.recorded().messages == 1);
+    let pipe = directory.join("r.new");
+    assert!(process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    engine.publish("a", draft(b"2"), &[]).unwrap();
+    let recorder = engine.rooms.find("a", |entry| Arc::clone(&entry.room.recorders().unwrap()[0])).unwrap();
+    let theirs = Arc::clone(&engine);
+    let ending = thread::spawn(move || theirs.shutdown(Duration::from_secs(600)));
+    wait("the recording ends", || recorder.queue.is_stopped());
+    let found = ask(&engine);
+    let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe).unwrap();
+    assert_eq!(found, [id]);
+    ending.join().unwrap();
+    drop(reader);
     fs::remove_dir_all(directory).unwrap();
 }

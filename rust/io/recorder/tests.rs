@@ -147,3 +147,32 @@ fn a_disk_that_refuses_is_told_and_tried_again_and_nothing_is_lost() {
     assert_eq!(recorder.counts.left_out.load(Relaxed), 0);
     fs::remove_dir_all(directory).unwrap();
 }
+
+#[test]
+fn all_that_a_disk_refuses_at_the_end_is_counted_as_left_out() {
+    let settings = settings("end");
+    let directory = settings.files.directory.clone();
+    let (recorder, thread) =
+        start(RecorderSettings { files: FileSettings { rotate_bytes: 1, ..settings.files.clone() }, ..settings })
+            .unwrap();
+    let budget = Arc::new(Budget::new(1 << 30));
+    let push = |seq| {
+        let mut wake = Vec::new();
+        recorder.push(&message(seq, &budget), HERE, &mut wake);
+        wake.drain(..).for_each(|waker| waker.wake().unwrap());
+    };
+    push(1);
+    wait("the first is written", || read(&directory).0 == [1]);
+    let aside = directory.with_extension("aside");
+    fs::rename(&directory, &aside).unwrap();
+    push(2);
+    wait("it is refused", || recorder.counts.errors.load(Relaxed) > 0);
+    // These wait in the queue.
+    push(3);
+    push(4);
+    recorder.stop();
+    thread.join().unwrap();
+    assert_eq!((read(&aside).0, recorder.counts.left_out.load(Relaxed)), (vec![1], 3));
+    assert_eq!(budget.used(), 0);
+    fs::remove_dir_all(aside).unwrap();
+}
