@@ -283,3 +283,14 @@ async def test_closing_ends_calls_that_are_under_way_and_leaves_no_connection() 
         with pytest.raises(fanwire.Closed, match="unknown"):
             await within(call)
         assert len(server.bodies) == 1
+
+
+async def test_closing_ends_calls_that_wait_for_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        publisher = fanwire.AsyncPublisher(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=30, max_connections=1)
+        calls = [asyncio.ensure_future(publisher.publish("a", 1)) for _ in range(3)]
+        peer, _ = await within(asyncio.get_running_loop().run_in_executor(None, silent.accept))
+        with peer:
+            await publisher.close()
+            results = await within(asyncio.gather(*calls, return_exceptions=True))
+        assert [type(result) for result in results] == [fanwire.Closed] * 3
