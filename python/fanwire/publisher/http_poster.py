@@ -17,11 +17,15 @@ try:
 except ImportError:  # an extra, because servers do not need it
     urllib3 = None  # type: ignore[assignment]  # without the extra
 
-__all__ = ["HttpPoster", "PostFailed"]
+__all__ = ["HttpPoster", "PostFailed", "PostTooLarge"]
 
 
 class PostFailed(Exception):
     """A batch got no answer: it is unknown whether it has arrived."""
+
+
+class PostTooLarge(Exception):
+    """A batch is larger than what can be sent: a smaller one may be sent."""
 
 
 class HttpPoster:
