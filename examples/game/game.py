@@ -32,6 +32,7 @@ class Game:
         self._server = server
         self.room = room
         self.world = World()
+        self.players = {name_of(player): player for player in players}
         for player in players:
             self.world.enter(name_of(player))
             player.join(room)
@@ -95,9 +96,12 @@ class Lobby:
         """A player has gone: the game goes on without."""
         if self._waiting is player:
             self._waiting = None
-        game = self._games.pop(name_of(player), None)
-        if game is not None:
-            game.world.players.pop(name_of(player), None)
+        name = name_of(player)
+        game = self._games.get(name)
+        # It may be another connection of the same user, such as a second tab.
+        if game is not None and game.players[name] is player:
+            del self._games[name]
+            game.world.players.pop(name, None)
 
     async def stop(self) -> None:
         """Ends all games."""

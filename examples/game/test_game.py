@@ -115,6 +115,15 @@ async def test_a_player_who_does_not_come_back_leaves_the_game(
     await until(lambda: list(world.players) == ["red"])
 
 
+async def test_another_connection_of_a_player_is_not_the_player(fanwire_run: ServerRun, lobby: Lobby) -> None:
+    await two(fanwire_run)
+    world = lobby.game_of(fanwire_run.server.connections[0]).world
+    async with fanwire.connect(fanwire_run.url, token=fanwire_run.token("red")):
+        await until(lambda: len(fanwire_run.server.connections) == 3)
+    await until(lambda: len(fanwire_run.server.connections) == 2)
+    assert list(world.players) == ["red", "blue"]
+
+
 async def test_a_wrong_request_is_refused(fanwire_run: ServerRun) -> None:
     client = await fanwire_run.client("red")
     await client.request("play")

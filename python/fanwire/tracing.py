@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from fanwire._engine import Engine
@@ -125,8 +124,10 @@ class MessageTraces:
         except BaseException:
             self._end(span)
             raise
-        if isawaitable(seq):
-            return self._stored(seq, span)
+        if isinstance(seq, asyncio.Future):
+            # The future itself: whoever publishes with an id keeps it, so that the message is published once.
+            seq.add_done_callback(partial(self._numbered, span))
+            return seq
         if seq is not None:
             span.set_attribute("messaging.message.id", str(seq))
             if is_traced:
@@ -134,14 +135,15 @@ class MessageTraces:
         self._end(span)
         return seq
 
-    async def _stored(self, seq: Awaitable[int], span: otel.Span) -> int:
-        try:
-            with otel.use_span(span, record_exception=True, set_status_on_exception=True):
-                found = await seq
-                span.set_attribute("messaging.message.id", str(found))
-                return found
-        finally:
-            self._end(span)
+    def _numbered(self, span: otel.Span, stored: asyncio.Future[int]) -> None:
+        """Ends the span of a message that was stored, or has left."""
+        with self._contained():
+            if not stored.cancelled() and (error := stored.exception()) is not None:
+                span.record_exception(error)
+                span.set_status(otel.Status(otel.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            elif not stored.cancelled():
+                span.set_attribute("messaging.message.id", str(stored.result()))
+        self._end(span)
 
     def _end(self, span: otel.Span) -> None:
         with self._contained():

@@ -167,6 +167,34 @@ async def test_all_connections_and_rooms_are_found_page_by_page(tabs: Tabs, serv
         await page.until("/Members/.test(document.getElementById('story-body').textContent)")
 
 
+HELD = """
+globalThis.answered = false;
+const real = fetch;
+globalThis.fetch = async (...asked) => {
+  if (!String(asked[0]).includes("/connections?")) return real(...asked);
+  await new Promise((done) => (globalThis.release = done));
+  const answer = await real(...asked), text = answer.text.bind(answer);
+  answer.text = () => text().finally(() => setTimeout(() => (globalThis.answered = true)));
+  return answer;
+};
+"""
+
+
+async def test_an_answer_that_comes_late_is_not_shown_for_another_question(tabs: Tabs, server: Book) -> None:
+    page = await opened(tabs, server)
+    await page.evaluate(f"(() => {{ {HELD} }})()")
+    ask = "document.querySelector('#find button').click()"
+    await page.evaluate(ask)
+    await page.until("globalThis.release !== undefined")
+    await page.evaluate("Object.assign(what, { value: 'rooms' }).dispatchEvent(new Event('change'))")
+    await page.evaluate(ask)
+    shown = "document.getElementById('found').textContent + document.getElementById('results').textContent"
+    await page.until(f"/rooms? in all.*busy/.test({shown})")
+    await page.evaluate("release()")
+    await page.until("answered")
+    assert await page.evaluate(f"/rooms? in all.*busy/.test({shown})")
+
+
 async def test_without_the_server_the_page_is_grey_and_says_since_when(tabs: Tabs, server: Book) -> None:
     page = await opened(tabs, server)
     await page.until("dashboard.nodes.history('').length > 0")

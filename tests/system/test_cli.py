@@ -244,6 +244,14 @@ def test_a_wrong_key_is_one_line(url: str) -> None:
         assert writer.err.rest() == [f"Error: {url}/: 401 Unauthorized"]
 
 
+def test_a_refusal_ends_the_command_however_many_lines_wait(url: str) -> None:
+    with publisher("room", url, key="") as writer:
+        writer.feed(b"line\n" * 5000, end=True)
+        assert writer.exit_code() == 1
+        reason = "forbidden: this client may not publish to room 'room'"
+        assert writer.err.rest() == [f"Error: line 1 was not published: {reason}"]
+
+
 def test_who_has_no_key_does_not_publish(url: str) -> None:
     with Program("publish", "a", "--url", url) as writer:
         writer.feed(b"one\ntwo\n", end=True)

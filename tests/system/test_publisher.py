@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from helpers.serving import Book, take
 from helpers.wait import PROCESS, until, within
 
 import fanwire
+from fanwire.publisher.http_poster import HttpPoster, PostFailed
+from fanwire.publisher.target import PublishTarget
 
 KEY = "key-two"
 ONE: dict[str, Any] = {"room": "a", "seq": 1}
@@ -274,6 +277,31 @@ def test_a_server_that_answers_byte_by_byte_holds_nobody_for_longer_than_the_tim
     assert left.is_set()
 
 
+def test_who_has_waited_for_a_connection_has_less_time_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, timeouts = 100.0, []
+
+    class Slots:
+        def acquire(self, timeout: float) -> bool:
+            nonlocal now
+            now += timeout - 1
+            return True
+
+        def release(self) -> None:
+            pass
+
+    def request(*_: object, timeout: Any, **__: object) -> None:
+        timeouts.append(timeout.total)
+        raise OSError("no answer")
+
+    monkeypatch.setattr("fanwire.publisher.http_poster.time", SimpleNamespace(monotonic=lambda: now))
+    poster = HttpPoster(PublishTarget.of("http://127.0.0.1:1", None, None, 10.0, 1, "fanwire"))
+    monkeypatch.setattr(poster._pool, "slots", Slots())
+    monkeypatch.setattr(poster._pool, "manager", SimpleNamespace(request=request))
+    with pytest.raises(PostFailed, match="no answer"):
+        poster.post(b"[]", 10.0)
+    assert timeouts == [1.0]
+
+
 async def test_closing_ends_calls_that_are_under_way_and_leaves_no_connection() -> None:
     with answering((503, {"Retry-After": "1"}, b"")) as server:
         publisher = fanwire.AsyncPublisher(server.url, timeout=30)
@@ -283,3 +311,14 @@ async def test_closing_ends_calls_that_are_under_way_and_leaves_no_connection() 
         with pytest.raises(fanwire.Closed, match="unknown"):
             await within(call)
         assert len(server.bodies) == 1
+
+
+async def test_closing_ends_calls_that_wait_for_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        publisher = fanwire.AsyncPublisher(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=30, max_connections=1)
+        calls = [asyncio.ensure_future(publisher.publish("a", 1)) for _ in range(3)]
+        peer, _ = await within(asyncio.get_running_loop().run_in_executor(None, silent.accept))
+        with peer:
+            await publisher.close()
+            results = await within(asyncio.gather(*calls, return_exceptions=True))
+        assert [type(result) for result in results] == [fanwire.Closed] * 3

@@ -6,9 +6,11 @@ import asyncio
 import multiprocessing
 import re
 import signal
+import socket
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from helpers.nodes import Cluster, cluster
@@ -18,6 +20,10 @@ from helpers.wait import PROCESS, until, within
 import fanwire
 from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.backplane.nats import NATS
+from fanwire.publisher.async_nats_poster import AsyncNatsPoster
+from fanwire.publisher.delivering import PublishAnswer
+from fanwire.publisher.http_poster import PostFailed
+from fanwire.publisher.target import PublishTarget
 
 KEY = "a-key-that-is-long-enough"
 ON_ONE_LOOP = pytest.mark.asyncio(loop_factories=["asyncio"])
@@ -48,6 +54,93 @@ async def test_an_async_publisher_shares_one_connection(tmp_path: Path) -> None:
             found = await within(asyncio.gather(*[publisher.publish("live.x", n) for n in range(100)]))
             assert sorted(one.seq for one in found) == list(range(1, 101))
         assert a.stats()["published"] == 100
+
+
+async def test_what_nats_does_not_carry_is_split_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with cluster("nats", tmp_path) as nodes, nodes.node() as a:
+        # As if the server's limit were 2,000 bytes.
+        monkeypatch.setattr("fanwire.publisher.nats_connections.HEAD", (8 << 20) - 2000)
+        async with fanwire.AsyncPublisher(url_of(nodes), timeout=30) as publisher:
+            assert len(await within(publisher.publish_many([("live.x", "x" * 500)] * 5))) == 5
+            with pytest.raises(fanwire.RequestFailed, match="larger than the limit of the NATS server"):
+                await within(publisher.publish("live.x", "x" * 5000))
+        with (
+            fanwire.Publisher(url_of(nodes), timeout=30) as blocking,
+            pytest.raises(fanwire.RequestFailed, match="larger than the limit of the NATS server"),
+        ):
+            await within(asyncio.to_thread(blocking.publish, "live.x", "x" * 5000))
+        assert a.stats()["published"] == 5
+
+
+async def test_closing_ends_calls_that_wait_for_a_node(tmp_path: Path) -> None:
+    async with cluster("nats", tmp_path) as nodes:
+        publisher = fanwire.AsyncPublisher(url_of(nodes), timeout=90)
+        call = asyncio.ensure_future(publisher.publish("a", 1))
+        poster = publisher._poster
+        assert isinstance(poster, AsyncNatsPoster)
+        await until(lambda: poster._connection is not None and poster._connection.is_ready, "it is connected")
+        await publisher.close()
+        # Not only when the attempt ends, which has 10 seconds.
+        await asyncio.wait([call], timeout=5)
+        assert call.done()
+        with pytest.raises(fanwire.Closed):
+            await call
+
+
+class Scripted:
+    """A connection that the test answers for. The first request that waits has the number 1, as in each connection."""
+
+    is_ready, node = True, "n"
+    made: ClassVar[list[Scripted]] = []
+
+    def __init__(self, target: object) -> None:
+        self.made.append(self)
+        self._ends = socket.socketpair()
+        self.requests = 0
+        self._events: list[dict[int, PublishAnswer] | PostFailed] = []
+
+    def fileno(self) -> int:
+        return self._ends[0].fileno()
+
+    def publish(self, body: bytes) -> int:
+        self.requests += 1
+        return self.requests
+
+    def comes(self, event: dict[int, PublishAnswer] | PostFailed) -> None:
+        self._events.append(event)
+        self._ends[1].send(b"x")
+
+    def take(self) -> dict[int, PublishAnswer]:
+        self._ends[0].recv(1)
+        event = self._events.pop(0)
+        if isinstance(event, PostFailed):
+            raise event
+        return event
+
+    def close(self) -> None:
+        for end in self._ends:
+            end.close()
+
+
+async def test_requests_of_a_connection_that_has_ended_are_not_those_of_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fanwire.publisher.async_nats_poster.NatsPublisherConnection", Scripted)
+    monkeypatch.setattr(Scripted, "made", [])
+    poster = AsyncNatsPoster(PublishTarget.of("nats://127.0.0.1:4222", None, None, 10.0, 10, "fanwire"))
+    old = asyncio.ensure_future(poster.post(b"[]", 60))
+    await until(lambda: Scripted.made and Scripted.made[0].requests == 1, "it has asked")
+    Scripted.made[0].comes(PostFailed("the connection to NATS has ended"))
+    await asyncio.wait([old], timeout=5)
+    assert old.done()
+    with pytest.raises(PostFailed):
+        await old
+    new = asyncio.ensure_future(poster.post(b"[]", 60))
+    await until(lambda: len(Scripted.made) == 2 and Scripted.made[1].requests == 1, "it has asked")
+    Scripted.made[1].comes({1: PublishAnswer(200, b"{}")})
+    assert (await within(new)).body == b"{}"
+    await poster.close()
+    Scripted.made[0].close()
 
 
 async def test_another_node_takes_over(tmp_path: Path) -> None:

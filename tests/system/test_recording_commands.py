@@ -10,6 +10,9 @@ import pytest
 from helpers.program import Program
 from helpers.recording_bytes import Missing, One, file_of
 
+from fanwire.cli.recording_commands import line_of
+from fanwire.recording.record import RecordedMessage
+
 SECOND = 1_000_000_000
 BEGAN = 1_700_000_000 * SECOND
 
@@ -77,6 +80,22 @@ def test_what_is_no_recording_and_no_time(tmp_path: Path) -> None:
         with Program("recording", *args) as program:
             assert program.exit_code() == 2
             assert text in "".join(program.err.rest())
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (b'{\r\n "a": 12345678901234567890123,\n"b": "\\n"\n}', {"a": 12345678901234567890123, "b": "\n"}),
+        (b'{"a":}', '{"a":}'),
+        (b'"\xff"', '"\ufffd"'),
+        (b"1\n2", "1\n2"),
+    ],
+)
+def test_each_entry_is_one_line_of_json(payload: bytes, shown: object) -> None:
+    record = RecordedMessage(1, 1, "r", "e", 1, 0, None, "json", "reliable", None, payload, 0)
+    line = line_of(record)
+    assert line.index(b"\n") == len(line) - 1
+    assert json.loads(line)["payload"] == shown
 
 
 def test_a_recording_is_published_again(server: Program, directory: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from helpers.program import Program
 from helpers.serving import Book
 
 import fanwire
+from fanwire.cli import top
 
 KEY = "0123456789abcdef0123"
 
@@ -31,6 +34,24 @@ async def test_it_prints_the_readings_of_the_server() -> None:
     assert result.exit_code == 0, result.output
     for part in ("Fanwire", "ready", "delivered/s", "Busiest rooms", "Slow readers", "websocket 1"):
         assert part in result.output, part
+
+
+async def test_a_reading_that_is_forgotten_is_not_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = top._joined
+
+    async def readings(client: fanwire.Client) -> AsyncIterator[Any]:
+        # Of a node that has just stopped, or that nobody looked at for a moment.
+        yield SimpleNamespace(data=None, forgotten=True)
+        async for message in await joined(client):
+            yield message
+
+    async def of(client: fanwire.Client) -> AsyncIterator[Any]:
+        return readings(client)
+
+    monkeypatch.setattr(top, "_joined", of)
+    async with Book(admin=fanwire.Admin({KEY: ["read"]})) as server:
+        result = await typed(server)
+    assert (result.exit_code, "Busiest rooms" in result.output) == (0, True), result.output
 
 
 async def test_a_wrong_key_ends_it() -> None:

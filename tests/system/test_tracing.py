@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -102,6 +103,18 @@ async def test_what_is_stored_first_is_traced_until_it_is_stored(spans: Spans) -
     server.room("log", history=10)
     async with server, server.client("/log"):
         assert await within(server.publish_acked("log", "x")) == 1
+    (published,) = spans.named("publish")
+    assert published.attributes is not None
+    assert published.attributes["messaging.message.id"] == "1"
+
+
+async def test_what_waits_for_a_tick_is_traced_until_it_leaves_and_published_once(spans: Spans) -> None:
+    server = traced(spans)
+    server.room("ticked", tick=20)
+    async with server:
+        both = asyncio.gather(*(server.publish_acked("ticked", "x", id="one") for _ in range(2)))
+        assert await within(both) == [1, 1]
+        assert await within(server.publish_acked("ticked", "x", id="one")) == 1
     (published,) = spans.named("publish")
     assert published.attributes is not None
     assert published.attributes["messaging.message.id"] == "1"

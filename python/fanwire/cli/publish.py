@@ -101,11 +101,16 @@ class PublishWindow:
                 if self._is_behind or not is_small:
                     await self._under_way.join()
                     self._is_behind = False
-                await self._under_way.put((line, asyncio.ensure_future(self._send(line))))
+                await self._put(line)
                 if not is_small:
                     await self._under_way.join()
-        finally:
+        except asyncio.CancelledError:
+            # Nobody takes answers any more: the queue may stay full.
+            raise
+        except BaseException:
             await self._under_way.put(None)
+            raise
+        await self._under_way.put(None)
 
     async def answers(self) -> int:
         """Takes the answers in the order of the lines; returns their number.
@@ -134,6 +139,16 @@ class PublishWindow:
                 tasks.append(item[1])
                 item[1].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _put(self, line: bytes) -> None:
+        sending = asyncio.ensure_future(self._send(line))
+        try:
+            await self._under_way.put((line, sending))
+        except asyncio.CancelledError:
+            # `close` does not find it.
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            raise
 
     async def _taken(self, line: bytes, sending: asyncio.Task[int]) -> None:
         for attempt in range(1, ATTEMPTS + 1):

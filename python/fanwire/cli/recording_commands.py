@@ -203,9 +203,11 @@ def line_of(entry: RecordedMessage | RecordedGap) -> bytes:
         fields["payload"] = entry.payload.decode()
     elif entry.kind == "json":
         try:
-            # As it was published, without a number that changes.
-            return orjson.dumps({**fields, "payload": orjson.Fragment(entry.payload)}, option=orjson.OPT_APPEND_NEWLINE)
-        except orjson.JSONEncodeError:
+            # As it was published, without a number that changes, but on one line.
+            msgspec.json.decode(entry.payload.decode(), type=msgspec.Raw)
+            fields["payload"] = orjson.Fragment(entry.payload.translate(ONE_LINE))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # The publisher has promised JSON, and it is none.
             fields["payload"] = entry.payload.decode(errors="replace")
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -215,3 +217,7 @@ def _line(one: FileSummary) -> str:
     torn = f", {one.torn} bytes at the end are no whole block" if one.torn else ""
     rooms = ", ".join(one.header.get("rooms", ()))
     return f"{one.path}: {one.messages} messages in {one.bytes} bytes{times}{torn}; rooms: {rooms}"
+
+
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+"""Line ends stand between the parts of a document only: within a text they are escaped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import click
@@ -86,24 +86,31 @@ async def _watch(url: str, key: str, ca: str | None, *, once: bool) -> None:
         return screen(summed(nodes) if nodes else None, nodes, newest.silent(now), state, rows, console.width)
 
     async with reach(url, token=key, ca=ca) as client:
-        room = await _joined(client)
+        readings = _readings(await _joined(client))
         if once:
-            message = await anext(aiter(room))
-            newest.take(message.data, time.monotonic())
-            console.print(shown())
-            return
+            async for reading in readings:
+                newest.take(reading, time.monotonic())
+                console.print(shown())
+                return
         with Live(shown(), console=console, screen=True, auto_refresh=False) as live:
             drawing = asyncio.ensure_future(_draw(live, client, shown))
             try:
-                async for message in room:
-                    if not message.forgotten:
-                        newest.take(message.data, time.monotonic())
-            except RoomEnded as error:
-                raise CommandFailed(f"the readings have ended: {error.text or error.code}") from error
+                async for reading in readings:
+                    newest.take(reading, time.monotonic())
             finally:
                 drawing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await drawing
+
+
+async def _readings(room: Room) -> AsyncIterator[dict[str, Any]]:
+    """The readings that come. That of a node which has stopped, or was not looked at for a moment, is forgotten."""
+    try:
+        async for message in room:
+            if not message.forgotten:
+                yield message.data
+    except RoomEnded as error:
+        raise CommandFailed(f"the readings have ended: {error.text or error.code}") from error
 
 
 async def _joined(client: Client) -> Room:

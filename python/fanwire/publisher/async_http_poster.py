@@ -36,7 +36,18 @@ class AsyncHttpPoster:
             PostFailed: there was no answer.
             RuntimeError: the session belongs to another event loop.
         """
-        session = self._opened()
+        work = asyncio.ensure_future(self._post(self._opened(), body, timeout))
+        try:
+            await asyncio.wait([work])
+        finally:
+            # The caller no longer waits.
+            work.cancel()
+        if work.cancelled():
+            # aiohttp cancels who waits for a connection, or for the address of the host, when a session is closed.
+            raise PostFailed("the publisher was closed")
+        return work.result()
+
+    async def _post(self, session: aiohttp.ClientSession, body: bytes, timeout: float) -> PublishAnswer:
         try:
             async with session.post(
                 self._target.url,

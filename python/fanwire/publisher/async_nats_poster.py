@@ -29,6 +29,7 @@ class AsyncNatsPoster:
         self._slots = asyncio.Semaphore(target.max_connections)
         self._answers: dict[int, asyncio.Future[PublishAnswer]] = {}
         self._changes: set[asyncio.Future[None]] = set()
+        self._under_way: set[asyncio.Future[PublishAnswer]] = set()
 
     async def post(self, body: bytes, timeout: float) -> PublishAnswer:
         """Posts a batch and returns the answer.
@@ -38,12 +39,23 @@ class AsyncNatsPoster:
             timeout: seconds until the answer has come.
 
         Raises:
+            PostTooLarge: it is larger than the NATS server allows.
             PostFailed: there was no answer.
             RuntimeError: the connection belongs to another event loop.
         """
         connection = self._opened()
+        work = asyncio.ensure_future(within(self._post(connection, body), timeout))
+        self._under_way.add(work)
         try:
-            return await within(self._post(connection, body), timeout)
+            await asyncio.wait([work])
+        finally:
+            # The caller no longer waits.
+            self._under_way.discard(work)
+            work.cancel()
+        if work.cancelled():
+            raise PostFailed("the connection to NATS has ended")
+        try:
+            return work.result()
         except asyncio.TimeoutError as error:
             raise connection.unanswered() from error
 
@@ -52,6 +64,7 @@ class AsyncNatsPoster:
         connection, self._connection, loop, self._loop = self._connection, None, self._loop, None
         if connection is not None and loop is not None:
             loop.remove_reader(connection.fileno())
+            self._end_posts()
             await loop.run_in_executor(None, connection.close)
 
     async def _post(self, connection: NatsPublisherConnection, body: bytes) -> PublishAnswer:
@@ -106,6 +119,12 @@ class AsyncNatsPoster:
             if self._loop is not None:
                 self._loop.remove_reader(connection.fileno())
             self._connection = None
+            self._end_posts()
         for change in self._changes:
             if not change.done():
                 change.set_result(None)
+
+    def _end_posts(self) -> None:
+        """The connection has ended: its answers do not come, and another one has the same numbers."""
+        for work in self._under_way:
+            work.cancel()

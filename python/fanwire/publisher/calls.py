@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import SystemRandom
 from typing import Any
 
-from fanwire.errors import Closed, FanwireError
+from fanwire.errors import Closed, FanwireError, RequestFailed
 from fanwire.publisher.delivering import BatchDelivery, PublishAnswer
-from fanwire.publisher.http_poster import PostFailed
+from fanwire.publisher.http_poster import PostFailed, PostTooLarge
 from fanwire.publisher.publication import (
     EncodedPublication,
     Publication,
@@ -33,7 +33,8 @@ class PublishCalls:
 
     Args:
         target: the server.
-        post: posts a batch within some seconds and returns the answer, or raises `PostFailed`.
+        post: posts a batch within some seconds and returns the answer, or raises `PostFailed` or
+            `PostTooLarge`.
         sleep: waits for some seconds.
 
     Attributes:
@@ -89,6 +90,8 @@ class PublishCalls:
                 break
             try:
                 delivery.answered(await self._post(delivery.body(), delivery.remaining(now)))
+            except PostTooLarge as error:
+                delivery.too_large(RequestFailed("too_large", str(error), retry=False))
             except PostFailed as error:
                 delivery.failed(error)
             if pause := delivery.pause(time.monotonic()):

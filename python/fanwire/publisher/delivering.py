@@ -101,11 +101,22 @@ class BatchDelivery:
         if answer.status in (200, 207):
             self._take_results(answer)
         elif answer.status == 413:
-            self._too_large(answer)
+            self.too_large(_error_of(answer))
         elif answer.status in AGAIN:
             self._retry(f"{answer.status} {_error_of(answer)}", _seconds(answer.retry_after))
         else:
             self.give_up(_error_of(answer))
+
+    def too_large(self, error: FanwireError) -> None:
+        """Notes that a limit is lower than the size of the attempt: a part of it is next. A single message that is
+        above the limit gets the error."""
+        sent = self._sent
+        if len(sent) == 1:
+            self.outcomes[sent[0]] = error
+            del self._pending[0]
+        else:
+            self._most = len(sent) // 2
+        self._at_once = True
 
     def give_up(self, error: FanwireError) -> None:
         """Ends the delivery: all messages that wait get this error."""
@@ -165,16 +176,6 @@ class BatchDelivery:
         self._failures += 1
         self._after = after
         self._last = why
-
-    def _too_large(self, answer: PublishAnswer) -> None:
-        """The server's limit is lower than that of a batch, or a single message is above it."""
-        sent = self._sent
-        if len(sent) == 1:
-            self.outcomes[sent[0]] = _error_of(answer)
-            del self._pending[0]
-        else:
-            self._most = len(sent) // 2
-        self._at_once = True
 
 
 def _request_failed(error: dict[str, Any], code: str, text: str = "") -> RequestFailed:

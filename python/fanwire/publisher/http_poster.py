@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Any
 
 from fanwire.publisher.delivering import PublishAnswer
@@ -16,11 +17,15 @@ try:
 except ImportError:  # an extra, because servers do not need it
     urllib3 = None  # type: ignore[assignment]  # without the extra
 
-__all__ = ["HttpPoster", "PostFailed"]
+__all__ = ["HttpPoster", "PostFailed", "PostTooLarge"]
 
 
 class PostFailed(Exception):
     """A batch got no answer: it is unknown whether it has arrived."""
+
+
+class PostTooLarge(Exception):
+    """A batch is larger than what can be sent: a smaller one may be sent."""
 
 
 class HttpPoster:
@@ -46,7 +51,7 @@ class HttpPoster:
 
         Args:
             body: a JSON list of messages.
-            timeout: seconds until the answer has come, of which connecting takes a part.
+            timeout: seconds until the answer has come, of which waiting for a connection and connecting take a part.
 
         Raises:
             PostFailed: there was no answer.
@@ -55,14 +60,21 @@ class HttpPoster:
         if pool.process != os.getpid():
             # Two threads may do this at once: then one pool is used for one request only.
             pool = self._pool = _ProcessPool(self._target)
+        deadline = time.monotonic() + timeout
         if not pool.slots.acquire(timeout=timeout):
-            raise PostFailed(f"{self._target.max_connections} connections are in use (max_connections)")
+            raise self._all_in_use()
         try:
-            return self._post(pool, body, timeout)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._all_in_use()
+            return self._post(pool, body, left)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise PostFailed(str(error) or type(error).__name__) from error
         finally:
             pool.slots.release()
+
+    def _all_in_use(self) -> PostFailed:
+        return PostFailed(f"{self._target.max_connections} connections are in use (max_connections)")
 
     def _post(self, pool: _ProcessPool, body: bytes, timeout: float) -> PublishAnswer:
         response = pool.manager.request(

@@ -21,7 +21,7 @@ from fanwire.backplane.publish_exchange import (
 )
 from fanwire.backplane.subjects import token_of
 from fanwire.publisher.delivering import PublishAnswer
-from fanwire.publisher.http_poster import PostFailed
+from fanwire.publisher.http_poster import PostFailed, PostTooLarge
 from fanwire.publisher.target import PublishTarget
 
 __all__ = ["NatsPublisherConnection"]
@@ -77,13 +77,14 @@ class NatsPublisherConnection:
         """Sends a batch to the node, and returns the number of the request.
 
         Raises:
+            PostTooLarge: it is larger than the NATS server allows.
             PostFailed: it cannot be sent.
         """
         assert self.node is not None  # noqa: S101 - the callers have asked
         self._number += 1
         most = self._nats.max_payload
         if most is not None and len(body) > most - HEAD:
-            raise PostFailed(f"the message is larger than the limit of the NATS server ({most} bytes)")
+            raise PostTooLarge(f"the message is larger than the limit of the NATS server ({most} bytes)")
         if not self._send(NODES + self.node, PublishExchange(PUBLISH, self._id, self._number, body=body)):
             raise PostFailed("not connected to NATS")
         return self._number

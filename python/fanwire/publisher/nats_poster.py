@@ -36,6 +36,7 @@ class NatsPoster:
             timeout: seconds until the answer has come.
 
         Raises:
+            PostTooLarge: it is larger than the NATS server allows.
             PostFailed: there was no answer.
         """
         if self._idle.process != os.getpid():

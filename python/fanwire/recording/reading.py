@@ -128,13 +128,13 @@ class Recording:
         return tables.to_pandas(self.blocks())
 
     def _files_in_time(self) -> Iterator[Path]:
-        """The files that may have messages of the time: none that ends before the next one begins."""
+        """The files that may have messages of the time. Messages wait for some time before they are written, so files
+        overlap a little."""
         for place, path in enumerate(self.files):
             began = began_of(path)
             following = began_of(self.files[place + 1]) if place + 1 < len(self.files) else None
-            if began is not None and began >= self._until_ns:
+            if began is not None and began - OVERLAP_NS >= self._until_ns:
                 return
-            # Messages wait for some time before they are written, so the files overlap a little.
             if following is None or following + OVERLAP_NS >= self._since_ns:
                 yield path
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from fanwire.client import Message, Room
@@ -48,7 +49,7 @@ def expect(source: Readable, *, within: float = WAIT) -> Expectation:
 async def received(source: Readable, *, quiet: float = QUIET) -> list[Any]:
     """Takes the messages that have come, until none has come for `quiet` seconds. Returns their data; an error or the
     end of the source ends the list."""
-    return [data_of(message) async for message in _all(source, check_number("quiet", quiet, least=0))]
+    return [data_of(message) for message in await _taken(source, check_number("quiet", quiet, least=0))]
 
 
 class Expectation:
@@ -127,8 +128,10 @@ class Expectation:
             seconds: how long to wait, by the system's clock.
         """
         __tracebackhide__ = True
-        messages = [message async for message in _all(self._source, check_number("seconds", seconds, least=0))]
+        messages = await _taken(self._source, check_number("seconds", seconds, least=0), most=1)
         if messages:
+            # It is decided. What else has come is shown.
+            messages += await _taken(self._source, 0, most=SHOWN)
             raise AssertionError(self._text("it was to receive nothing", (), messages))
 
     async def to_end(self, code: str | None = None) -> RoomEnded | None:
@@ -206,10 +209,13 @@ async def _read(source: Readable, messages: list[Any], goes_on: Callable[[], boo
     return "came"
 
 
-async def _all(source: Readable, quiet: float) -> AsyncIterator[Any]:
+async def _taken(source: Readable, quiet: float, most: float = math.inf) -> list[Any]:
+    """Takes messages until none has come for some time, or there are so many."""
+    messages: list[Any] = []
     with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration, FanwireError):
-        while True:
-            yield await within(_next(source), quiet)
+        while len(messages) < most:
+            messages.append(await within(_next(source), quiet))
+    return messages
 
 
 def _matches(messages: Sequence[Any], values: Sequence[Any]) -> bool:

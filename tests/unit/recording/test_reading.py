@@ -94,6 +94,14 @@ def test_the_files_of_a_directory_are_read_in_their_order(tmp_path: Path) -> Non
         fanwire.open_recording(empty)
 
 
+def test_messages_that_waited_for_the_next_file_are_of_their_own_time(tmp_path: Path) -> None:
+    (tmp_path / named("r", 0)).write_bytes(file_of([One("a", 1, time_ns=at(1))]))
+    (tmp_path / named("r", 10)).write_bytes(file_of([One("a", 2, time_ns=at(9)), One("a", 3, time_ns=at(11))]))
+    (tmp_path / named("r", 100)).write_bytes(b"broken: long after the end")
+    assert seqs(fanwire.open_recording(tmp_path, until=at(10))) == [1, 2]
+    assert seqs(fanwire.open_recording(tmp_path, since=at(9), until=at(9.5))) == [2]
+
+
 def test_what_a_file_contains_is_known_by_its_heads(tmp_path: Path) -> None:
     file = tmp_path / "file"
     data = file_of([One("a", 1, time_ns=at(1)), One("a", 2, time_ns=at(4))], [One("a", 3, time_ns=at(3))])

@@ -12,6 +12,7 @@ import pytest
 from fanwire import Gap, Message, RoomEnded
 from fanwire.testing import expect, received
 from fanwire.testing.expectation import SHOWN
+from fanwire.testing.waiting import within
 
 
 class Source:
@@ -29,6 +30,16 @@ class Source:
         if self.end is None:
             await asyncio.Event().wait()
         raise self.end
+
+
+class Ticking:
+    """A source whose messages never stop."""
+
+    name = "ticks"
+
+    async def __anext__(self) -> Message:
+        await asyncio.sleep(0.01)
+        return Message("tick")
 
 
 def text_of(error: pytest.ExceptionInfo[AssertionError]) -> list[str]:
@@ -101,6 +112,11 @@ async def test_nothing() -> None:
     with pytest.raises(AssertionError) as error:
         await expect(Source(["a", "b"])).to_receive_nothing(seconds=0.02)
     assert text_of(error) == ["room 'chat': it was to receive nothing", "received: 'a', 'b'"]
+
+
+async def test_nothing_is_decided_although_messages_never_stop() -> None:
+    with pytest.raises(AssertionError, match="it was to receive nothing"):
+        await within(expect(Ticking(), within=0.1).to_receive_nothing(seconds=5), 5)
 
 
 async def test_an_end() -> None:

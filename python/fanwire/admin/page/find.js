@@ -37,10 +37,12 @@ const KINDS = {
 export function startFind(open) {
   const what = byId("what"), by = byId("by"), text = byId("text"), found = byId("found"), next = byId("next");
   let table = null, asked = null, cursor = null;
+  let turn = 0; // the question whose answer is shown; those of earlier ones may come later
 
   function choose() {
     const kind = KINDS[what.value];
     by.replaceChildren(...Object.entries(kind.by).map(([value, label]) => Object.assign(element("option", "", label), { value })));
+    turn++;
     const place = byId("results");
     place.tBodies[0].replaceChildren();
     table = new Table(place, { columns: kind.columns, empty: "Nothing matches.", open: (row) => open(what.value, kind.key(row)) });
@@ -49,18 +51,19 @@ export function startFind(open) {
   }
 
   async function page() {
-    const kind = KINDS[asked.what];
+    const mine = ++turn, kind = KINDS[asked.what];
     const query = new URLSearchParams({ ...asked.query, limit: LIMIT, ...(cursor ? { cursor } : {}) });
     write(found, "Looking…");
     try {
       const answer = await ask(`${asked.what}?${query}`);
+      if (mine !== turn) return;
       table.show(answer[asked.what], kind.key);
       cursor = answer.next;
       next.hidden = !cursor;
       const missing = answer.unanswered?.length ? `; without ${plural(answer.unanswered.length, "node")}, which did not answer` : "";
       write(found, `${plural(answer.count, asked.what.slice(0, -1))} in all${missing}`);
     } catch (error) {
-      write(found, error.message);
+      if (mine === turn) write(found, error.message);
     }
   }
 
