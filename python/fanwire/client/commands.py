@@ -153,7 +153,7 @@ class Commands:
 
         Raises:
             RequestFailed: the room is not joined.
-            TypeError, ValueError: the input cannot be encoded.
+            TypeError, ValueError: the input cannot be encoded or is too large.
             FanwireError: the client is closed, or has given up.
         """
         self._parts.lifecycle.check()

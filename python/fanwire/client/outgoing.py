@@ -86,12 +86,9 @@ class Outgoing:
         frame = self._codec.encode(
             Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
         )
-        size = size_of(frame)
         # A join may be the machine's own, and no caller could be told that it is too large.
-        if kind != "join" and self.max_message is not None and size > self.max_message:
-            raise ValueError(
-                f"the message must have at most {self.max_message} bytes (the server's max_message), got {size}"
-            )
+        if kind != "join":
+            self._check_size(frame)
         self._questions.asked(name, Question(kind, room or "", frame))
         self._push(frame)
         return name
@@ -105,10 +102,12 @@ class Outgoing:
         """Sends an input, which is counted and has no answer but an error, with the id of its number.
 
         Raises:
-            TypeError, ValueError: it cannot be encoded.
+            TypeError, ValueError: it cannot be encoded or is too large.
         """
         payload = {"number": number, "data": data}
-        self._push(self._codec.encode(Envelope("input", id=f"{INPUT}{number}", room=room, payload=payload)))
+        frame = self._codec.encode(Envelope("input", id=f"{INPUT}{number}", room=room, payload=payload))
+        self._check_size(frame)
+        self._push(frame)
 
     def acknowledge(self, key: str) -> None:
         """Tells the server that the message with this id was processed."""
@@ -135,6 +134,14 @@ class Outgoing:
     def _next_id(self) -> str:
         self._count += 1
         return f"{self._name}-{self._count}"
+
+    def _check_size(self, frame: bytes | str) -> None:
+        """Keeps from the server what it would end the connection for."""
+        size = size_of(frame)
+        if self.max_message is not None and size > self.max_message:
+            raise ValueError(
+                f"the message must have at most {self.max_message} bytes (the server's max_message), got {size}"
+            )
 
     def _push(self, frame: bytes | str) -> None:
         self._session.push(frame)

@@ -231,7 +231,7 @@ class Room:
             data: a value of docs/values.md that JSON can hold, at most 4 kB.
 
         Raises:
-            TypeError, ValueError: the data cannot be encoded.
+            TypeError, ValueError: the data cannot be encoded, or is larger than any message may be.
             RoomEnded: the room has ended.
             FanwireError: the client is closed, or has given up.
         """

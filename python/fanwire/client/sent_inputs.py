@@ -35,7 +35,7 @@ class SentInputs:
 
         Raises:
             RequestFailed: the room is not joined.
-            TypeError, ValueError: the input cannot be encoded.
+            TypeError, ValueError: the input cannot be encoded or is too large.
         """
         room = self._registry.get(name)
         if room is None or room.is_leaving:

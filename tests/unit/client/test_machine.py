@@ -87,6 +87,7 @@ def test_what_cannot_be_encoded_or_is_too_large_is_the_callers_error_and_leaves_
         '{"type":"message","id":7}',
         '{"type":"joined"}', '{"type":"joined","room":"r"}', '{"type":"left"}', '{"type":"reply"}',
         '{"type":"skipped","room":"r","payload":{"reason":"x","count":1,"first":3,"last":2}}',
+        '{"type":"skipped","room":"r","payload":{"reason":"x","count":1,"first":1,"last":9223372036854775808}}',
         '{"type":"skipped","room":"r"}', '{"type":"member_joined","room":"r"}', '{"type":"error"}',
         '{"type":"received"}', '{"type":"closing"}', '{"type":"welcome","payload":{"session":"S","resumed":false}}',
         "[" * 100_000, '{"type":"x","payload":' + "[" * 100_000,
@@ -100,6 +101,18 @@ def test_what_is_not_the_protocol_ends_the_session_and_not_the_client(frame: byt
     assert only(actions, do.Drop)[0].code == 1002
     assert only(actions, do.Connect)[0].query == {}
     assert driver.message(1) == []
+
+
+def test_a_number_that_no_float_holds_or_that_cannot_be_sent_back_ends_the_session() -> None:
+    driver = Driver()
+    driver.open()
+    assert only(driver.welcome(heartbeat_ms=10**400), do.Drop)
+    driver.up()
+    key = driver.machine.commands.join("r")
+    for seq, most in ((0, 1 << 64), (0, -1 << 64), (1 << 64, None)):
+        joined = driver.hear("joined", re=key, room="r", seq=seq, payload={"epoch": "e", "max_bytes": most})
+        assert only(joined, do.Drop)
+        driver.up(session="T")
 
 
 def test_something_before_the_welcome() -> None:

@@ -9,8 +9,8 @@ from fanwire.client.actions import Complained
 from fanwire.errors import RequestFailed
 
 
-def joined() -> Driver:
-    driver = Driver().up()
+def joined(**welcome: int) -> Driver:
+    driver = Driver().up(**welcome)
     key = driver.machine.commands.join("r", None)
     driver.take()
     driver.answer_join(key, "r", 0)
@@ -62,3 +62,12 @@ def test_only_a_room_that_is_joined_takes_inputs() -> None:
     commands.leave("r")
     with pytest.raises(RequestFailed, match="not in room 'r'"):
         commands.send_input("r", 1)
+
+
+def test_an_input_that_is_too_large_is_the_callers_error_and_takes_no_number() -> None:
+    driver = joined(max_message=200)
+    commands = driver.machine.commands
+    with pytest.raises(ValueError, match="200 bytes"):
+        commands.send_input("r", "x" * 200)
+    assert (driver.take(), commands.pending_inputs("r", 0)) == ([], [])
+    assert commands.send_input("r", "x") == 1
