@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Number = Annotated[int, msgspec.Meta(le=SEQ_MAX)]
+RoomNumber = Annotated[int, msgspec.Meta(le=SEQ_MAX)]
 Countable = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """Integers that can be sent back, and that a float can hold. JSON's have no end."""
 
@@ -61,7 +61,7 @@ class Envelope(Struct, omit_defaults=True):
     ts: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)] | UnsetType = UNSET
     re: str | UnsetType = UNSET
     room: str | UnsetType = UNSET
-    seq: Number | UnsetType = UNSET
+    seq: RoomNumber | UnsetType = UNSET
     prev: int | UnsetType = UNSET
     base: int | UnsetType = UNSET
     key: str | UnsetType = UNSET
@@ -115,7 +115,7 @@ class JoinedInfo(Struct):
     max_rate: float | None = None
     max_bytes: Countable | None = None
     filtered: bool = False
-    after: Number | UnsetType = UNSET
+    after: RoomNumber | UnsetType = UNSET
     last: int = 0
     repair: str | None = None
     pattern: str | None = None

@@ -6,7 +6,6 @@ clients, and `endings.py` does the rest when a connection has ended. On the loop
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from fanwire.codes import CloseCode
@@ -19,7 +18,6 @@ from fanwire.identity.operator import is_operator
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.session import SessionPhase
-from fanwire.protocol.table import SUBPROTOCOLS
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
 from fanwire.rooms.node import Node
@@ -32,6 +30,7 @@ from fanwire.runtime.endings import Endings
 from fanwire.runtime.host_tasks import HostTasks
 from fanwire.runtime.link import Link
 from fanwire.runtime.link_phases import LinkEvent, LinkPhase, Step, step
+from fanwire.runtime.link_table import LinkTable
 from fanwire.runtime.membership_handlers import MembershipHandlers
 from fanwire.runtime.rejections import Rejections
 from fanwire.runtime.revocation import COME_BACK, Revocation
@@ -41,7 +40,6 @@ from fanwire.sessions.expiry import Lifetimes
 from fanwire.sessions.resumption import Sessions
 from fanwire.sessions.store import SessionStore
 from fanwire.state import ConnectionState
-from fanwire.transports.fallback_link import TRANSPORTS
 
 __all__ = ["TAKEN_OVER", "ConnectionRegistry"]
 
@@ -107,9 +105,8 @@ class ConnectionRegistry:
         on_join = rejections.guard(handlers.on_join, "on_join", rejections.turn_out)
         on_leave = rejections.guard(handlers.on_leave, "on_leave")
         on_disconnect = rejections.guard(handlers.on_disconnect, "on_disconnect")
-        self.links: dict[int, Link] = {}
-        self.kinds = {(transport, codec): 0 for transport in TRANSPORTS for codec in SUBPROTOCOLS}
-        self._kinds: dict[int, tuple[str, str]] = {}
+        self._table = LinkTable()
+        self.links, self.kinds, self.idle = self._table.by_id, self._table.kinds, self._table.idle
         self.connections: dict[int, Connection] = {}
         self.log = ConnectionLog(health.counters)
         self.operators: set[int] = set()
@@ -131,8 +128,6 @@ class ConnectionRegistry:
         )  # fmt: skip
         self._sessions_wait = config.grace > 0
         self._is_stopping = False
-        self.idle = asyncio.Event()
-        self.idle.set()
 
     # A connection begins.
 
@@ -149,7 +144,7 @@ class ConnectionRegistry:
     def connected(self, link: Link, *, has_moved: bool = False) -> None:
         """A client was accepted: its connection begins. `has_moved`: it had a session at another node."""
         connection = link.connection
-        self._add(link)
+        self._table.add(link)
         self.connections[connection.id] = connection
         connection._advance(ConnectionState.OPEN)
         if is_operator(connection.identity):
@@ -175,7 +170,7 @@ class ConnectionRegistry:
         connection = link.connection
         old = self.links.get(connection._link)
         connection._link = link.id
-        self._add(link)
+        self._table.add(link)
         if connection._session is not None:
             # The grace must not end while the engine decides.
             self.sessions.resume(connection._session)
@@ -289,7 +284,7 @@ class ConnectionRegistry:
         """
         link.gone(cause)
         todo = self._step(link, LinkEvent.LOST)
-        self._discard(link)
+        self._table.remove(link)
         if todo is not Step.PARK:
             return
         connection = link.connection
@@ -313,7 +308,7 @@ class ConnectionRegistry:
             link.abort()
             return
         link.gone("reset")
-        self._discard(link)
+        self._table.remove(link)
         if self._step(link, LinkEvent.LOST) is Step.PARK:
             self.log.because(link.connection, "an event of it could not be handled")
             link.connection.closed_by = link.connection.closed_by or "server"
@@ -324,21 +319,6 @@ class ConnectionRegistry:
         for link in list(self.links.values()):
             with contained(self._health, "end of a transport"):
                 link.abort()
-
-    def _add(self, link: Link) -> None:
-        if link.id not in self.links:
-            session = link.connection._session
-            # Kept, because the link may get another connection.
-            kind = self._kinds[link.id] = (link.transport, "raw" if session is None else session.codec.name)
-            self.kinds[kind] += 1
-        self.links[link.id] = link
-        self.idle.clear()
-
-    def _discard(self, link: Link) -> None:
-        if self.links.pop(link.id, None) is not None:
-            self.kinds[self._kinds.pop(link.id)] -= 1
-        if not self.links:
-            self.idle.set()
 
     # A session waits for its client.
 
