@@ -263,13 +263,11 @@ impl<L: Stream> Newcomers<L> {
     /// Does what a due timer stands for.
     fn fire(&mut self, id: ConnId, now_us: u64) {
         match self.take_state(id) {
-            Some(State::Reading(Reading { peer, address, refusal, .. })) => {
-                if refusal.is_none() {
-                    self.deny(id, peer, address, &late(), now_us);
-                } else {
-                    self.ids.release(id);
-                }
-            }
+            Some(State::Reading(Reading { peer, address, refusal, options, .. })) => match refusal {
+                Some(_) => self.ids.release(id),
+                None if options.is_tls => self.turn_away(id, address, &late(), now_us),
+                None => self.deny(id, peer, address, &late(), now_us),
+            },
             Some(State::Asking(mut asking)) => {
                 // From now on its end is noticed. It may have ended already.
                 asking.due_us = u64::MAX;

@@ -578,8 +578,8 @@ class Engine:
         """
 
     def left(self, request: int) -> None:
-        """Frees the place of an `"http"` event's connection: its socket or transport is closed. Does nothing after
-        `shutdown`."""
+        """Frees the place of an `"http"` event's connection: its socket or transport is closed. Over TLS it is
+        free when the client was sent all that was written before. Does nothing after `shutdown`."""
 
     @property
     def waiting(self) -> int:

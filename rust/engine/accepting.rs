@@ -183,7 +183,7 @@ impl Engine {
                     Ok(stream) => Some(NewcomerEvent::Http { stream, data, peer, is_secure, tls }),
                     Err(_) => {
                         // The process has no descriptor left. Without an answer the client tries again.
-                        self.left(request);
+                        self.acceptor.newcomers().left(request);
                         None
                     }
                 }
@@ -256,9 +256,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Reports that a newcomer that was given to the host has ended.
+    /// Reports that the host has closed a newcomer that it was given. One with TLS counts until its tunnel is over,
+    /// because its client may not have been sent all.
     pub fn left(&self, request: ConnId) {
-        self.acceptor.newcomers().left(request);
+        let mut newcomers = self.acceptor.newcomers();
+        if !newcomers.has_tls(request) {
+            newcomers.left(request);
+        }
     }
 
     /// Takes back a newcomer that was given to the host and now asks for a connection. `fd` is a duplicate of the socket

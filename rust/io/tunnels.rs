@@ -118,8 +118,10 @@ impl Tunnels {
     fn take(&mut self, command: TunnelCommand) -> Option<ConnId> {
         match command {
             TunnelCommand::Begin(id, mut tunnel) => {
-                // Dropping the tunnel ends both connections, and the host notices that.
-                tunnel.watch([id, id.twin()]).ok()?;
+                if tunnel.watch([id, id.twin()]).is_err() {
+                    self.end(id, tunnel);
+                    return None;
+                }
                 self.tunnels.insert(id, Dug { tunnel, returned: None });
                 Some(id)
             }
@@ -152,14 +154,18 @@ impl Tunnels {
             Ok(TunnelProgress::More) => return true,
             Ok(TunnelProgress::Over) | Err(_) => {}
         }
-        let dug = self.tunnels.remove(&id);
-        match (dug, progress) {
-            (Some(Dug { tunnel, returned: Some(returned) }), Ok(_)) => self.give_back(tunnel, returned, id, buffer),
-            (Some(_), Err(_)) if is_returned => self.lobby.change(|newcomers| newcomers.left(id)),
-            // Dropping the tunnel closes both ends. The host notices that, and says that the newcomer has left.
-            _ => {}
+        let Some(Dug { tunnel, returned }) = self.tunnels.remove(&id) else { return false };
+        match returned {
+            Some(returned) if progress.is_ok() => self.give_back(tunnel, returned, id, buffer),
+            _ => self.end(id, tunnel),
         }
         false
+    }
+
+    /// Closes both ends, which the host notices, and gives up the place of the newcomer.
+    fn end(&self, id: ConnId, tunnel: Tunnel) {
+        drop(tunnel);
+        self.lobby.change(|newcomers| newcomers.left(id));
     }
 
     /// Gives a newcomer back that the host has given back.

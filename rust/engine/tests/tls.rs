@@ -285,7 +285,7 @@ fn a_plain_request_goes_through_a_tunnel_in_both_directions_at_once() {
     host.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     site.engine.left(id);
-    assert_eq!(site.engine.connections(), 0);
+    wait_until("its place is free", || site.engine.connections() == 0);
 }
 
 #[test]
@@ -319,6 +319,29 @@ fn a_tunnel_ends_with_either_end() {
     assert!(site.engine.shutdown(DEADLINE));
     assert!(matches!(host.read(&mut [0]), Ok(0) | Err(_)));
     assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn a_connection_counts_until_its_client_has_all_that_its_host_has_left_for_it() {
+    let mut site = site();
+    // The kernel holds little of the answer.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket2::SockRef::from(&listener).set_send_buffer_size(4096).unwrap();
+    site.address = listener.local_addr().unwrap();
+    site.engine.listen(listener.into(), ListenerOptions { is_tls: true, has_proxy_header: false }).unwrap();
+    let mut client = site.dial();
+    socket2::SockRef::from(&client.sock).set_recv_buffer_size(4096).unwrap();
+    client.write_all(GET).unwrap();
+    let (id, NewcomerEvent::Http { stream, .. }) = news(&site.engine) else { panic!() };
+    let mut host = UnixStream::from(stream);
+    host.set_nonblocking(false).unwrap();
+    host.write_all(&[7; 1 << 17]).unwrap();
+    drop(host);
+    site.engine.left(id);
+    assert_eq!(site.engine.connections(), 1);
+    assert_eq!(take(&mut client, 1 << 17), [7; 1 << 17]);
+    drop(client);
+    wait_until("its place is free", || site.engine.connections() == 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct Listener {
     pub(super) token: Token,
     /// Whether there may be connections to accept.
     pub(super) is_ready: bool,
-    /// When to try again, if the system had no descriptor or memory left.
+    /// When to try again after an error that lasts.
     pub(super) retry_us: Option<u64>,
 }
 
@@ -62,8 +62,8 @@ impl Listener {
         self.is_ready = self.retry_us.is_none();
     }
 
-    /// Accepts at most `most` connections. Fails if the system has no descriptor or memory left; the next try is in a
-    /// second.
+    /// Accepts at most `most` connections. Fails if the system has no descriptor or memory left, or if somebody who has
+    /// the socket, too, has shut it down; the next try is in a second.
     pub(super) fn accept(&mut self, most: usize, into: &mut Vec<Arrived>, now_us: u64) -> io::Result<()> {
         if self.retry_us.is_some_and(|retry_us| retry_us <= now_us) {
             (self.retry_us, self.is_ready) = (None, true);
@@ -75,7 +75,7 @@ impl Listener {
             match accept(&self.socket) {
                 Ok((socket, address)) => into.push(Arrived { socket, options: self.options, address }),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_ready = false,
-                Err(error) if is_exhausted(&error) => {
+                Err(error) if is_lasting(&error) => {
                     (self.retry_us, self.is_ready) = (Some(now_us + RETRY_US), false);
                     return Err(error);
                 }
@@ -106,10 +106,33 @@ fn accept(socket: &Socket) -> io::Result<(Socket, Option<IpAddr>)> {
     Ok((socket, address.as_socket().map(|address| address.ip())))
 }
 
-/// Whether the process or the system has no descriptor or memory left (accept(2)).
-fn is_exhausted(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+/// Whether an error does not concern one connection alone (accept(2)): the process or the system has no descriptor or
+/// memory left, or the socket does not listen.
+fn is_lasting(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EINVAL))
 }
 
 /// Microseconds until the next try to accept.
 const RETRY_US: u64 = 1_000_000;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::net::{Shutdown, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_that_somebody_has_shut_down_is_tried_once_a_second() {
+        let poll = mio::Poll::new().unwrap();
+        let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = theirs.try_clone().unwrap().into();
+        let options = ListenerOptions::default();
+        let mut listener = Listener::new(ours, options, Token(1), poll.registry(), 1 << 14, TIMEOUT).unwrap();
+        socket2::SockRef::from(&theirs).shutdown(Shutdown::Both).unwrap();
+        assert!(listener.accept(16, &mut Vec::new(), 5).is_err());
+        assert_eq!((listener.is_ready, listener.retry_us), (false, Some(5 + RETRY_US)));
+    }
+
+    const TIMEOUT: Duration = Duration::from_secs(1);
+}

@@ -242,3 +242,13 @@ fn one_without_the_header_of_its_proxy_is_closed() {
     assert_eq!((far.is_closed(), far.answer()), (true, String::new()));
     assert_eq!(gate.lines, [(400, 0)]);
 }
+
+#[test]
+fn one_whose_proxy_is_late_with_its_header_gets_no_answer_without_tls() {
+    let mut gate = Gate::new(trusting("10.0.0.0/8"), AdmissionSettings::default());
+    let far = Far::says(b"PROXY TCP4 192.0");
+    gate.arrive_at(&far, ListenerOptions { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
+    gate.pass(5 * SECOND);
+    assert_eq!((far.answer(), far.is_closed()), (String::new(), true));
+    assert_eq!((gate.lines.clone(), gate.passed(Limit::HandshakeTimeout)), (vec![(408, 0)], 1));
+}
