@@ -143,6 +143,27 @@ async def test_a_key_that_may_only_read_is_told_so(tabs: Tabs, server: Book) -> 
     assert conn.close_code is None
 
 
+async def test_without_the_key_nothing_of_a_connection_is_shown(tabs: Tabs, server: Book) -> None:
+    page = await opened(tabs, server)
+    await slow_reader(server)
+    await page.until("document.querySelector('#slow tbody tr[tabindex]') !== null")
+    await page.evaluate("document.querySelector('#slow tbody tr').click()")
+    await page.until("/Subjectann/.test(document.getElementById('story-body').textContent)")
+    await page.evaluate("document.querySelector('#story-actions .danger').click()")
+    await page.evaluate("document.getElementById('sure-reason').value = 'only for this one'")
+    await page.evaluate("document.getElementById('forget').click()")
+    shown = "!document.getElementById('story').hidden || document.getElementById('sure').open"
+    assert await page.evaluate(shown) is False
+    assert await page.evaluate("document.activeElement.id") == "key"
+    # The next question begins anew.
+    await login(page, MANAGE)
+    await page.until("document.getElementById('status').textContent === 'live'")
+    await page.evaluate("document.querySelector('#slow tbody tr').click()")
+    await page.until("document.querySelector('#story-actions .danger') !== null")
+    await page.evaluate("document.querySelector('#story-actions .danger').click()")
+    assert await page.evaluate("document.getElementById('sure-reason').value") == "closed by an operator"
+
+
 async def test_all_connections_and_rooms_are_found_page_by_page(tabs: Tabs, server: Book) -> None:
     page = await opened(tabs, server)
     for number in range(150):

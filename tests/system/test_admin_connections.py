@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from helpers.wait import until, within
 from websockets.exceptions import ConnectionClosed
 
 import fanwire
+from fanwire.admin.node_connections import _filter
+from fanwire.admin.questions import ConnectionsQuestion
 
 
 @pytest_asyncio.fixture
@@ -52,6 +55,14 @@ async def test_connections_are_listed_and_filtered(server: Book, op: Operator) -
         sessions = (await op.get("/sessions"))["connections"]
         assert [one["subject"] for one in sessions] == ["bob"]
         assert sessions[0]["session"] is not None
+
+
+@pytest.mark.parametrize("text", ["2001:db8::1", "2001:DB8::1", "2001:db8:0:0:0:0:0:1", "2001:db8::/32"])
+def test_an_address_is_found_however_it_is_written(text: str) -> None:
+    is_meant = _filter(ConnectionsQuestion(address=text))
+    for remote, expected in (("2001:db8::1", True), ("2001:db9::1", False), ("127.0.0.1", False), (None, False)):
+        connection: Any = SimpleNamespace(request=SimpleNamespace(remote=remote))
+        assert is_meant(connection) is expected
 
 
 async def test_a_connection_is_described_and_its_secrets_are_not(server: Book, op: Operator) -> None:

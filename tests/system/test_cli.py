@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -24,6 +25,7 @@ from websockets.typing import Subprotocol
 
 from fanwire.cli.failure import CommandFailed
 from fanwire.cli.publish import ATTEMPTS, publish
+from fanwire.cli.subscribe import subscribe
 
 KEY = "secret"
 
@@ -327,6 +329,20 @@ def test_what_only_the_engine_refuses_is_one_line() -> None:
         assert server.exit_code() == 2
         (line,) = server.err.rest()
         assert line.startswith("Error: shards must be")
+
+
+@pytest.fixture
+def full() -> Iterator[BinaryIO]:
+    with Path("/dev/full").open("wb") as file:
+        yield file
+
+
+async def test_a_full_disk_ends_the_command(url: str, full: BinaryIO) -> None:
+    with publisher("a", url) as writer:
+        # Without an end: the command must not wait for more.
+        reading = subscribe(url, "a", full, missed=print, joined=lambda: writer.feed(b"one\n"))
+        with pytest.raises(CommandFailed, match="the messages cannot be written: No space left on device"):
+            await within(reading)
 
 
 @asynccontextmanager

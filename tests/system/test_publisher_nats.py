@@ -23,6 +23,7 @@ from fanwire.backplane.nats import NATS
 from fanwire.publisher.async_nats_poster import AsyncNatsPoster
 from fanwire.publisher.delivering import PublishAnswer
 from fanwire.publisher.http_poster import PostFailed
+from fanwire.publisher.nats_poster import NatsPoster
 from fanwire.publisher.target import PublishTarget
 
 KEY = "a-key-that-is-long-enough"
@@ -141,6 +142,32 @@ async def test_requests_of_a_connection_that_has_ended_are_not_those_of_the_next
     assert (await within(new)).body == b"{}"
     await poster.close()
     Scripted.made[0].close()
+
+
+async def test_an_idle_connection_that_has_ended_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        is_ready, is_over, node = True, False, "n"
+
+        def __init__(self, target: object) -> None:
+            made.append(self)
+
+        def fileno(self) -> int:
+            return 0
+
+        def publish(self, body: bytes) -> int:
+            raise PostFailed("not connected to NATS")
+
+        def take(self) -> dict[int, PublishAnswer]:
+            self.is_over = True
+            raise PostFailed("the connection to NATS has ended")
+
+    made: list[Ended] = []
+    monkeypatch.setattr("fanwire.publisher.nats_poster.NatsPublisherConnection", Ended)
+    poster = NatsPoster(PublishTarget.of("nats://127.0.0.1:4222", None, None, 10.0, 1, "fanwire"))
+    for count in (1, 2):
+        with pytest.raises(PostFailed):
+            poster.post(b"[]", 1.0)
+        assert len(made) == count
 
 
 async def test_another_node_takes_over(tmp_path: Path) -> None:

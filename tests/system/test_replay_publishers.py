@@ -67,6 +67,18 @@ async def test_a_publisher_replays_every_message_as_it_was(
     assert fields(list(fanwire.open_recording(tmp_path / "again").records())) == fields(before)
 
 
+@pytest.mark.parametrize("good", ["none", "live.0"])
+async def test_a_refusal_says_how_many_were_published(recording: fanwire.Recording, good: str) -> None:
+    rooms = {good: "good"}
+    async with Book({"room_name": "good"}, api_keys=[KEY]) as server:
+        async with fanwire.AsyncPublisher(server.url, key=KEY) as publisher:
+            with pytest.raises(fanwire.FanwireError, match=r"; \d+ messages were published before") as raised:
+                await fanwire.replay(recording, publisher, speed=math.inf, room=lambda name: rooms.get(name, "bad"))
+        published = server.stats()["published"]
+    assert f"; {published} messages were published before" in str(raised.value)
+    assert (published > 0) is (good == "live.0")
+
+
 @pytest.mark.parametrize("way", ["http", "nats"])
 async def test_a_publisher_keeps_the_times_between_messages(way: str, tmp_path: Path) -> None:
     async with Book() as source, source.record("live.*", tmp_path / "first"):

@@ -220,7 +220,6 @@ ELSEWHERE = {
     "fanwire.client.websocket_link": "system/test_client_connecting.py and test_client_closes.py: one WebSocket",
     "fanwire.doctor.url_probe": "system/test_doctor.py: it asks a server",
     "fanwire.demo.app": "system/test_demo.py: a server with a page",
-    "fanwire.demo.feeds": "system/test_demo.py: what clients get of each room",
     "fanwire.demo.readings": "system/test_demo.py: this machine's own readings",
     "fanwire.demo.rooms": "system/test_demo.py: what clients may do in each room",
     "fanwire.demo.site": "system/test_demo.py: the files that are served",

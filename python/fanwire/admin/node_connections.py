@@ -191,7 +191,9 @@ def _filter(question: ConnectionsQuestion) -> Callable[[Connection], bool]:
 
 def _address_filter(text: str) -> Callable[[Connection], bool]:
     if "/" not in text:
-        return lambda connection: connection.request.remote == text
+        # As sockets have it: an IPv6 address can be written in several ways.
+        wanted = str(ip_address(text))
+        return lambda connection: connection.request.remote == wanted
     network = ip_network(text, strict=False)
 
     def is_inside(connection: Connection) -> bool:

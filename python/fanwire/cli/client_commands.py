@@ -88,7 +88,8 @@ def subscribe(name: str, url: str, quiet: bool, verbose: bool, **options: Any) -
     When the connection is lost, the command reconnects by itself and continues after the last message. If the server
     no longer keeps some messages that were missed, their numbers are printed on the standard error.
 
-    The exit code is 0 after --count messages and on Ctrl-C, and 1 if the command cannot connect and gives up.
+    The exit code is 0 after --count messages and on Ctrl-C, and 1 if the command cannot connect and gives up, or cannot
+    write the messages.
     """
 
     def joined() -> None:

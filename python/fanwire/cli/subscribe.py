@@ -50,7 +50,7 @@ async def subscribe(
         tell: gets lines about the connection; None: they are not shown.
 
     Raises:
-        CommandFailed: there is no connection, or the server refuses the join.
+        CommandFailed: there is no connection, the server refuses the join, or `out` cannot be written to.
     """
     async with reach(url, token=api_key, transport=transport, is_compressed=is_compressed, ca=ca, tell=tell) as client:
         try:
@@ -66,6 +66,8 @@ async def subscribe(
             ) from error
         except RequestFailed as error:
             raise CommandFailed(f"{name}: {error}") from error
+        if lines.failure is not None:
+            raise CommandFailed(f"the messages cannot be written: {lines.failure}")
         if not lines.is_done:
             raise CommandFailed(f"{name}: the server has ended the membership")
 
@@ -119,7 +121,8 @@ class Lines:
 
     Attributes:
         is_done: whether no more lines are to be written.
-        on_done: is called when `out` was closed by its reader.
+        failure: why lines were not written; None: all were, or the reader of `out` has closed it.
+        on_done: is called when no more lines can be written.
     """
 
     def __init__(self, out: BinaryIO, count: int | None, is_raw: bool) -> None:
@@ -128,6 +131,7 @@ class Lines:
         self._is_raw = is_raw
         self._batch: list[bytes] = []
         self.is_done = False
+        self.failure: str | None = None
         self.on_done: Callable[[], object] | None = None
 
     def add(self, data: Any) -> None:
@@ -154,8 +158,11 @@ class Lines:
         try:
             self._out.write(b"".join(lines))
             self._out.flush()
-        except BrokenPipeError:
-            # As with `fanwire subscribe prices | head -1`. What Python flushes at its exit goes to /dev/null.
+        except OSError as error:
+            # It is no failure with `fanwire subscribe prices | head -1`.
+            if not isinstance(error, BrokenPipeError):
+                self.failure = error.strerror or str(error)
+            # What Python flushes at its exit goes to /dev/null.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
             self.is_done = True
             if self.on_done is not None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from itertools import count
 from random import Random
 from typing import Any
@@ -28,8 +29,9 @@ async def feed_quotes(server: Server) -> None:
     market = Market(Random())  # noqa: S311 - no secret is made of these numbers
     # region quotes
     async for _ in every(1 / 20):
-        for symbol, quote in market.move().items():
-            server.publish("quotes", quote, key=symbol)
+        with unless_overloaded("quotes"):
+            for symbol, quote in market.move().items():
+                server.publish("quotes", quote, key=symbol)
     # endregion
 
 
@@ -37,7 +39,8 @@ async def feed_ticks(server: Server) -> None:
     """Publishes a number, ten times a second."""
     # region ticks
     async for n in every(1 / 10):
-        server.publish("ticks", {"n": n})
+        with unless_overloaded("ticks"):
+            server.publish("ticks", {"n": n})
     # endregion
 
 
@@ -57,10 +60,17 @@ async def feed_readings(server: Server) -> None:
 
 def publish(server: Server, room: str, key: str, data: dict[str, Any]) -> None:
     """Publishes a reading with its time: the page has the same clock, and measures latency with it."""
-    try:
+    with unless_overloaded(room):
         server.publish(room, {"t": time.time() * 1e3, **data}, key=key)
+
+
+@contextmanager
+def unless_overloaded(room: str) -> Iterator[None]:
+    """Leaves out what an overloaded server refuses: the next message comes soon."""
+    try:
+        yield
     except Overloaded as error:
-        logger.warning("a reading of %s is left out: %s", room, error)
+        logger.warning("a message of %s is left out: %s", room, error)
 
 
 async def every(seconds: float) -> AsyncIterator[int]:

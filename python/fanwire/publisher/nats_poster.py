@@ -87,6 +87,8 @@ class _IdleConnections:
 
 
 def _post(connection: NatsPublisherConnection, body: bytes, deadline: float) -> PublishAnswer:
+    # What has come while it was idle, such as its end.
+    connection.take()
     _wait(connection, lambda: connection.is_ready, deadline)
     while connection.node is None:
         connection.ask()

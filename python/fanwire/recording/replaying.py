@@ -234,9 +234,10 @@ class PublisherSink:
     async def publish(self, room: str, record: RecordedMessage) -> bool:
         if record.kind == "forgotten":
             return False
-        self._batch.append((room, record))
+        # Before the message is taken: if this fails, it is not among those that the sink has.
         if len(self._batch) >= BATCH:
             await self.flush()
+        self._batch.append((room, record))
         return True
 
     async def flush(self) -> None:

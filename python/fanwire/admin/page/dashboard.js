@@ -214,6 +214,7 @@ function askForKey(text = "") {
   client?.close();
   client = null;
   heard = 0;
+  story.close();
   byId("board").hidden = byId("gone").hidden = byId("faults").hidden = byId("forget").hidden = true;
   byId("login").hidden = false;
   document.body.classList.remove("away");

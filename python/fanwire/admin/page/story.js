@@ -90,6 +90,7 @@ export class Story {
     clearTimeout(this.#timer);
     this.#shown = null;
     this.#panel.hidden = true;
+    byId("sure").close();
     this.#closed();
     this.#opener?.focus?.();
   }
@@ -170,16 +171,18 @@ export class Story {
   }
 
   async #act(verb, text, path, body) {
-    const reason = await confirmed(verb, text);
+    const asked = this.#shown, reason = await confirmed(verb, text);
     if (reason === null) return;
     write(byId("story-note"), `${verb}…`);
     try {
       const done = await ask(path, { method: "POST", body: { ...body, reason } });
+      // The panel may show another one by now.
+      if (this.#shown !== asked) return;
       write(byId("story-note"), done?.connections === 0 ? "There was no such connection any more." : "Done.");
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#shown && this.#read(), 700);
     } catch (error) {
-      write(byId("story-note"), error.message);
+      if (this.#shown === asked) write(byId("story-note"), error.message);
     }
   }
 }
@@ -202,6 +205,7 @@ function confirmed(verb, text) {
   write(byId("sure-title"), `${verb}?`);
   write(byId("sure-text"), text);
   write(byId("sure-yes"), verb);
+  byId("sure-reason").value = byId("sure-reason").defaultValue;
   dialog.returnValue = "no";
   dialog.showModal();
   return new Promise((resolve) => {
