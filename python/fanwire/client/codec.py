@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from fanwire.client.errors import ProtocolError
-from fanwire.protocol.table import SUBPROTOCOLS
+from fanwire.protocol.table import SEQ_MAX, SUBPROTOCOLS
 from fanwire.values.checks import described
 from fanwire.values.encoding import encode, packed, without_payload
 
@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Number = Annotated[int, msgspec.Meta(le=SEQ_MAX)]
+Countable = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""Integers that can be sent back, and that a float can hold. JSON's have no end."""
 
 JSON_ARRAY = frozenset("[")
 """What a JSON array begins with; a server sends no space before it."""
@@ -58,7 +61,7 @@ class Envelope(Struct, omit_defaults=True):
     ts: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)] | UnsetType = UNSET
     re: str | UnsetType = UNSET
     room: str | UnsetType = UNSET
-    seq: int | UnsetType = UNSET
+    seq: Number | UnsetType = UNSET
     prev: int | UnsetType = UNSET
     base: int | UnsetType = UNSET
     key: str | UnsetType = UNSET
@@ -85,7 +88,7 @@ class Welcome(Struct):
     session: str
     resumed: bool
     received: int = 0
-    heartbeat_ms: int = 25_000
+    heartbeat_ms: Countable = 25_000
     grace_ms: int = 30_000
     ack_frames: int = 4096
     ack_bytes: int = 512 << 10
@@ -110,9 +113,9 @@ class JoinedInfo(Struct):
     delta: bool = False
     reason: str = ""
     max_rate: float | None = None
-    max_bytes: int | None = None
+    max_bytes: Countable | None = None
     filtered: bool = False
-    after: int | UnsetType = UNSET
+    after: Number | UnsetType = UNSET
     last: int = 0
     repair: str | None = None
     pattern: str | None = None
@@ -125,7 +128,7 @@ class RatesInfo(Struct):
     """The payload of the `reply` to a `configure`."""
 
     max_rate: float | None = None
-    max_bytes: int | None = None
+    max_bytes: Countable | None = None
     filter: Any = UNSET
 
 
@@ -174,7 +177,7 @@ class SkippedInfo(Struct):
     last: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.first <= self.last or self.count < 0:
+        if not 1 <= self.first <= self.last <= SEQ_MAX or self.count < 0:
             raise ValueError("no range")
 
 
