@@ -1,13 +1,14 @@
-"""Losses of the connection to NATS that are over before the loop has read of them."""
+"""What has come from NATS, and losses that are over, before the loop has read of them."""
 
 from __future__ import annotations
 
+import select
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
 from contract.test_backplane import Ear
-from helpers.wait import until, until_sync
+from helpers.wait import DEADLINE, until, until_sync
 
 from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.backplane.nats import NATS
@@ -50,3 +51,21 @@ async def test_a_connection_is_up_again_once_that_was_told(backplane: NATS) -> N
     await backplane.reconnect()
     await until(lambda: len(ear.went_) == 2)
     assert ear.went_ == [False, True]
+
+
+async def test_what_has_come_for_a_name_that_is_not_heard_is_for_nobody(backplane: NATS) -> None:
+    ear = Ear()
+    await backplane.open(ear)
+    await backplane.hear("room")
+    assert backplane._client is not None
+    connection = backplane._client._connection
+    connection.send("fanwire.live.room.other", b"1")
+    connection.flush()
+    # The loop stands still until the message is there.
+    assert select.select([connection.fileno()], [], [], DEADLINE)[0]
+    backplane.unhear("room")
+    await backplane.hear("end")
+    connection.send("fanwire.live.end.other", b"2")
+    connection.flush()
+    await until(lambda: ear.heard_)
+    assert (ear.heard_, ear.told_) == ([("end", b"2")], [])

@@ -147,7 +147,7 @@ class MemoryBackplane(Backplane):
             stored = message
             for node in self._bus.nodes:
                 if (log.name, room) in node._followed:
-                    node.call(lambda listener: listener.stored(log.name, room, stored))
+                    node.call(partial(node._store, log.name, room, stored))
         return seq
 
     async def follow(self, log: Log, room: str) -> LogState:
@@ -207,13 +207,19 @@ class MemoryBackplane(Backplane):
             self._loop.call_soon_threadsafe(run)
 
     def _hear(self, name: str, data: bytes, listener: Listener) -> None:
-        ingress = self._heard.get(name)
+        if name not in self._heard:
+            return
+        ingress = self._heard[name]
         if ingress is None:
             listener.heard(name, data)
             return
         missing, fault = ingress.take(data)
         if missing or fault:
             listener.missed(name, missing, fault)
+
+    def _store(self, log: str, room: str, stored: Stored, listener: Listener) -> None:
+        if (log, room) in self._followed:
+            listener.stored(log, room, stored)
 
     def _log(self, log: Log) -> MemoryLog:
         self._check()

@@ -263,7 +263,10 @@ class NATSClient:
             self._changed(self._is_up)
 
     def _hear(self, number: int, data: bytes) -> None:
-        _, name = self._places.get(number, UNKNOWN)
+        if number not in self._places:
+            # It came before the subscription ended.
+            return
+        _, name = self._places[number]
         if name:
             self._listener.heard(name, data)
         else:

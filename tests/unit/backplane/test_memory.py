@@ -44,6 +44,19 @@ async def test_nothing_comes_within_a_call() -> None:
     assert of_b.calls == [("heard", "r", b"1"), ("stored", LOG.name, "r", Stored(1, 0, b"2")), ("told", b"3")]
 
 
+async def test_what_is_on_its_way_to_a_name_that_is_not_heard_is_for_nobody() -> None:
+    bus = MemoryBus()
+    (a, _), (b, of_b) = await node(bus), await node(bus)
+    await b.hear("r")
+    await b.follow(LOG, "r")
+    a.send("r", b"1")
+    await a.append(LOG, "r", b"2", "2")
+    b.unhear("r")
+    b.unfollow(LOG, "r")
+    await asyncio.sleep(0)
+    assert of_b.calls == []
+
+
 @pytest.mark.parametrize(
     "ask",
     [
