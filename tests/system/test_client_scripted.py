@@ -311,6 +311,19 @@ async def test_cancelled_while_the_server_says_nothing() -> None:
         await within(ended.wait())
 
 
+async def test_a_close_does_not_wait_for_a_connection_that_is_lost_in_the_same_turn_of_the_loop() -> None:
+    async with scripted(idle) as url:
+        client = connect(url, close_timeout=600)
+        await within(client.__aenter__())
+        link = client._runtime.driver._link
+        assert link is not None
+        closing = asyncio.ensure_future(client.close())
+        # Before the first step of anything that the close begins.
+        asyncio.get_running_loop().call_soon(link._lost)
+        await within(closing)
+        assert client.state is ConnectionState.CLOSED
+
+
 async def test_garbage_begins_a_new_session() -> None:
     async def first(peer: Peer) -> None:
         await peer.say("welcome", payload=WELCOME)

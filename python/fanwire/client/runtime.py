@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cached_property, partial
 from random import SystemRandom
 from typing import Any, Protocol
@@ -317,9 +317,10 @@ class Runtime:
     def _is_full(self) -> bool:
         return self.machine.is_full and self.machine.state is not ConnectionState.CLOSED
 
-    async def _next_change(self) -> None:
+    def _next_change(self) -> Awaitable[object]:
+        """Waits for a change of the state after this call, whenever the first step of the waiting is."""
         self._changed.clear()
-        await self._changed.wait()
+        return self._changed.wait()
 
     def _withdraw(self, key: str) -> None:
         self.machine.commands.withdraw(key)
