@@ -201,6 +201,21 @@ async def transport_of(url: str, transports: Sequence[str]) -> str | None:
         return client.transport
 
 
+@pytest.mark.usefixtures("eager_upgrades")
+async def test_a_close_does_not_wait_for_a_link_that_was_lost_while_a_better_one_is_tried() -> None:
+    async with serving() as server, Middlebox(server.port, upgrades=RESET) as box:
+        client = fanwire.connect(box.url, transports=("websocket", "long-poll"), close_timeout=600)
+        await within(client.__aenter__())
+        box.upgrades = HANG
+        driver = client._runtime.driver
+        await until(lambda: not driver._upgrades._is_settled.is_set(), "the better one is tried")
+        assert driver._link is not None
+        driver._link._lost()
+        assert client.state is ConnectionState.OPEN
+        await within(client.close())
+        assert client.state is ConnectionState.CLOSED
+
+
 async def test_the_application_says_which_transports_and_in_which_order() -> None:
     async with serving() as server:
         assert await transport_of(server.url, ("long-poll", "websocket")) == "long-poll"

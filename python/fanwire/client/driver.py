@@ -216,10 +216,14 @@ class Driver:
             self._owner.act(action)
 
     def _close(self, code: int) -> None:
+        lost = self._upgrades.lost
         self._give_up()
         if self._dial is not None:
             self._dial.cancel()
-        if self._link is not None:
+        if lost is not None:
+            # No attempt takes its place now.
+            self.link_lost(lost)
+        elif self._link is not None:
             self._link.close(code)
 
     def _give_up(self) -> None:

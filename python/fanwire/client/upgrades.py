@@ -91,6 +91,11 @@ class Upgrades:
         """Waits while an attempt is under way."""
         await self._is_settled.wait()
 
+    @property
+    def lost(self) -> ClientLink | None:
+        """The link that was lost while an attempt is under way, if that was not reported; None: there is none."""
+        return self._lost
+
     def gave_up(self) -> None:
         """A link was given up that the server may still take for the newest one."""
         self._given_up = self._loop.time()
