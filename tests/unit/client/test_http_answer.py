@@ -61,3 +61,19 @@ def test_a_head_has_a_limit() -> None:
 def test_an_answer_that_refuses() -> None:
     error = HttpAnswer(503, {"retry-after": "7"}).refusal()
     assert (error.status, error.retry_after, error.failure) == (503, 7.0, Failure.BUSY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soon",
+        "",
+        "-1",
+        "1.5",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2020 00:00:00 +99999999999999",
+    ],
+)
+def test_a_time_to_come_back_that_is_none_is_left_out_and_the_status_counts(text: str) -> None:
+    error = HttpAnswer(403, {"retry-after": text}).refusal()
+    assert (error.status, error.retry_after) == (403, None)
