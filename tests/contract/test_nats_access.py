@@ -67,6 +67,7 @@ async def works(backplane: NATS) -> bool:
     ("settings", "right", "wrong"),
     [
         ('authorization { user: "ann", password: "secret" }', "ann:secret@", "ann:guess@"),
+        ('authorization { user: "ann", password: "s/cr#t%" }', "ann:s%2Fcr%23t%25@", "ann:guess@"),
         ('authorization { token: "secret" }', "secret@", "guess@"),
         ('authorization { token: "secret" }', "secret@", ""),
     ],

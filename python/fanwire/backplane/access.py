@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["Access"]
 
@@ -13,8 +13,8 @@ class Access(NamedTuple):
     """The addresses of NATS servers, and the credentials for them.
 
     Attributes:
-        servers: URLs of servers of one cluster. A token, or a user and a password, may be part of them; the first that
-            has one counts for all.
+        servers: URLs of servers of one cluster. A token, or a user and a password, may be part of them, percent-encoded
+            as in any URL; the first that has one counts for all.
         credentials: a file with a user's JWT and its seed; None: none.
         ca: a file of trusted certificates; None: those of the system.
         certificate: the files of this node's certificate and of its key; None: none.
@@ -44,8 +44,9 @@ class Access(NamedTuple):
 
     @property
     def _given(self) -> tuple[str | None, str | None]:
-        places = map(urlsplit, self.servers)
-        return next(((place.username, place.password) for place in places if place.username), (None, None))
+        places = (urlsplit(server if "://" in server else f"//{server}") for server in self.servers)
+        given = next(((place.username, place.password) for place in places if place.username), (None, None))
+        return None if given[0] is None else unquote(given[0]), None if given[1] is None else unquote(given[1])
 
 
 def _parts(server: str) -> tuple[str, str, str]:

@@ -55,7 +55,7 @@ class NATS(Backplane):
 
     Args:
         servers: one URL or several of the NATS servers of one cluster, such as "nats://127.0.0.1:4222". A URL may have
-            a user and password, or a token. Or a function that returns the URLs, called at each start.
+            a user and password, or a token, percent-encoded. Or a function that returns the URLs, called at each start.
         credentials: the path of a file with a NATS user's JWT and seed; None: no such file.
         ca: the path of a file with trusted certificates (PEM); None: the certificates of the system.
         certificate: the paths of this node's certificate and its private key (PEM); None: no certificate.

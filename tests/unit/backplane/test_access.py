@@ -15,6 +15,10 @@ from fanwire.backplane.access import Access
         (["nats://secret@h"], "secret", None),
         (["nats://ann:secret@h"], None, ("ann", "secret")),
         (["nats://ann:@h"], None, ("ann", "")),
+        # As in any URL, such as one with characters that end a host.
+        (["nats://a%40b:p%2F%23%25w@h"], None, ("a@b", "p/#%w")),
+        (["nats://to%2Fken@h"], "to/ken", None),
+        (["ann:secret@h"], None, ("ann", "secret")),
         # The first that has some counts for all.
         (["nats://h", "tls://ann:secret@i", "nats://other@j"], None, ("ann", "secret")),
     ],
