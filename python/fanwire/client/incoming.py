@@ -24,7 +24,7 @@ from fanwire.client.codec import (
 from fanwire.client.errors import ProtocolError
 from fanwire.client.fields import message_of, seq_of
 from fanwire.client.parts import MachineParts
-from fanwire.client.pending_requests import PATTERN, REJOIN, REJOIN_PATTERN
+from fanwire.client.pending_requests import PATTERN, REJOIN, REJOIN_PATTERN, Question
 from fanwire.errors import RequestFailed
 
 __all__ = ["IncomingEnvelopes"]
@@ -72,7 +72,7 @@ class IncomingEnvelopes:
             envelope.payload = {"code": error.code, "text": error.text}
             self._on_error(envelope, now)
         elif envelope.type == "reply":
-            question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+            question = self._question_of(envelope)
             if question is None or question.kind in ("publish", "token"):
                 # These answers need no payload.
                 envelope.payload = UNSET
@@ -80,6 +80,17 @@ class IncomingEnvelopes:
             elif envelope.re is not UNSET:
                 self._parts.questions.answered(envelope.re)
                 self._parts.actions.append(do.RejectCall(envelope.re, error))
+
+    def _question_of(self, envelope: Envelope) -> Question | None:
+        """The question that a reply answers; None: no call waits for it any more.
+
+        Raises:
+            ProtocolError: such a question has another answer.
+        """
+        question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+        if question is not None and question.kind in ("join", REJOIN, "leave"):
+            raise ProtocolError("reply answers a join or a leave")
+        return question
 
     def _on_message(self, envelope: Envelope, now: float) -> None:
         if envelope.room is not UNSET:
@@ -101,13 +112,16 @@ class IncomingEnvelopes:
         self._parts.rooms.patterns.came(envelope.room)
 
     def _on_left(self, envelope: Envelope, now: float) -> None:
+        question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+        if question is not None and question.kind != "leave":
+            raise ProtocolError("left answers what is no leave")
         self._parts.rooms.left(envelope, now)
         self._parts.rooms.patterns.came(envelope.room)
 
     def _on_reply(self, envelope: Envelope, now: float) -> None:
         if envelope.re is UNSET:
             raise ProtocolError("reply without re")
-        question = self._parts.questions.find(envelope.re)
+        question = self._question_of(envelope)
         if question is None:
             return
         value = None if envelope.payload is UNSET else envelope.payload
