@@ -11,10 +11,12 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from fanwire.client import actions as do
+from fanwire.client.arguments import check_room
 from fanwire.client.codec import (
     Count,
     Envelope,
     ErrorInfo,
+    JoinedInfo,
     PatternInfo,
     TokenInfo,
     Unreadable,
@@ -22,7 +24,7 @@ from fanwire.client.codec import (
     convert,
 )
 from fanwire.client.errors import ProtocolError
-from fanwire.client.fields import message_of, seq_of
+from fanwire.client.fields import message_of, room_of, seq_of
 from fanwire.client.parts import MachineParts
 from fanwire.client.pending_requests import PATTERN, REJOIN, REJOIN_PATTERN, Question
 from fanwire.errors import RequestFailed
@@ -108,6 +110,8 @@ class IncomingEnvelopes:
         self._parts.rooms.message(envelope.room, envelope, now)
 
     def _on_joined(self, envelope: Envelope, now: float) -> None:
+        if envelope.re is UNSET:
+            _check_offer(envelope)
         self._parts.rooms.joined(envelope, now)
         self._parts.rooms.patterns.came(envelope.room)
 
@@ -201,6 +205,20 @@ class IncomingEnvelopes:
 
     def _on_second_welcome(self, envelope: Envelope, now: float) -> None:
         raise ProtocolError("a second welcome")
+
+
+def _check_offer(envelope: Envelope) -> None:
+    """Checks a room that the server has joined of its own accord: it may have an effect later, and is joined again.
+
+    Raises:
+        ProtocolError: it does not follow the protocol.
+    """
+    convert(envelope, JoinedInfo)
+    seq_of(envelope)
+    try:
+        check_room(room_of(envelope))
+    except ValueError as error:
+        raise ProtocolError(f"joined: {error}") from error
 
 
 _HANDLERS: dict[str, Callable[[IncomingEnvelopes, Envelope, float], None]] = {

@@ -47,3 +47,19 @@ def test_of_a_request() -> None:
     assert only(driver.hear("left", re=key, room="r"), do.Drop)
     assert asked_again(driver) == [("sum", None)]
     assert driver.hear("reply", re=key, payload=2) == [do.ResolveCall(key, 2)]
+
+
+@pytest.mark.parametrize("wrong", [{"seq": 1, "payload": {}}, {"payload": {"epoch": "e"}}])
+def test_a_room_that_is_offered_while_its_join_is_not_answered(wrong: dict[str, Any]) -> None:
+    driver = Driver().up()
+    driver.machine.commands.join("r")
+    driver.take()
+    assert only(driver.raw({"type": "joined", "room": "r", **wrong}), do.Drop)
+    assert asked_again(driver) == [("join", "r")]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+def test_a_room_whose_name_is_none(name: str) -> None:
+    driver = Driver().up()
+    assert only(driver.hear("joined", room=name, seq=0, payload={"epoch": "e"}), do.Drop)
+    assert asked_again(driver) == []
