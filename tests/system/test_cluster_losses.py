@@ -205,6 +205,12 @@ async def test_a_log_that_has_lost_messages_is_told(nodes: Cluster) -> None:
         assert [m.data for m in messages] == ["new 0", "new 1", "new 2"]
         assert messages[0].gap is not None
         assert messages[0].gap.reason == "epoch"
+        # Its history has the numbering that its members are told.
+        for pages in (room.history(after=6), one.history("log.x", after=6)):
+            assert [m.data for m in await within(pages)] == ["new 0", "new 1", "new 2"]
+        assert room.position is not None
+        since = room.position._replace(seq=7)
+        assert [m.data for m in await a.history("log.x", after=since)] == ["new 1", "new 2"]
 
 
 async def test_a_node_that_was_stopped_starts_again(nodes: Cluster) -> None:

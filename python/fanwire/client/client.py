@@ -166,9 +166,9 @@ class Client:
 
         Raises:
             RequestFailed: the server refuses.
-            TypeError, ValueError: an argument is of the wrong type or out of range; or the room is already joined, and
-                `since` is not its position, or it has another `last`, `repair`, `filter` or rate. What is not given is
-                as the room has it.
+            TypeError, ValueError: an argument is of the wrong type, out of range or too large; or the room is joined,
+                and `since` is not its position, or it has another `last`, `repair`, `filter` or rate. What is not given
+                is as the room has it.
             FanwireError: the client is closed, or has given up.
         """
         wishes = checked_wishes(last, repair)

@@ -59,6 +59,8 @@ class EventStream:
             self._count(len(piece))
             return []
         lines = b"".join([*self._begun, piece[:end]]).split(b"\n")
+        # `_take` counts them with the rest of their line.
+        self._size -= sum(map(len, self._begun))
         rest = piece[end + 1 :]
         self._begun = [rest] if rest else []
         events = []

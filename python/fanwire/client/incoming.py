@@ -11,10 +11,12 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from fanwire.client import actions as do
+from fanwire.client.arguments import check_room
 from fanwire.client.codec import (
     Count,
     Envelope,
     ErrorInfo,
+    JoinedInfo,
     PatternInfo,
     TokenInfo,
     Unreadable,
@@ -22,9 +24,9 @@ from fanwire.client.codec import (
     convert,
 )
 from fanwire.client.errors import ProtocolError
-from fanwire.client.fields import message_of, seq_of
+from fanwire.client.fields import message_of, room_of, seq_of
 from fanwire.client.parts import MachineParts
-from fanwire.client.pending_requests import PATTERN, REJOIN, REJOIN_PATTERN
+from fanwire.client.pending_requests import PATTERN, REJOIN, REJOIN_PATTERN, Question
 from fanwire.errors import RequestFailed
 
 __all__ = ["IncomingEnvelopes"]
@@ -72,7 +74,7 @@ class IncomingEnvelopes:
             envelope.payload = {"code": error.code, "text": error.text}
             self._on_error(envelope, now)
         elif envelope.type == "reply":
-            question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+            question = self._question_of(envelope)
             if question is None or question.kind in ("publish", "token"):
                 # These answers need no payload.
                 envelope.payload = UNSET
@@ -80,6 +82,17 @@ class IncomingEnvelopes:
             elif envelope.re is not UNSET:
                 self._parts.questions.answered(envelope.re)
                 self._parts.actions.append(do.RejectCall(envelope.re, error))
+
+    def _question_of(self, envelope: Envelope) -> Question | None:
+        """The question that a reply answers; None: no call waits for it any more.
+
+        Raises:
+            ProtocolError: such a question has another answer.
+        """
+        question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+        if question is not None and question.kind in ("join", REJOIN, "leave"):
+            raise ProtocolError("reply answers a join or a leave")
+        return question
 
     def _on_message(self, envelope: Envelope, now: float) -> None:
         if envelope.room is not UNSET:
@@ -97,17 +110,22 @@ class IncomingEnvelopes:
         self._parts.rooms.message(envelope.room, envelope, now)
 
     def _on_joined(self, envelope: Envelope, now: float) -> None:
+        if envelope.re is UNSET:
+            _check_offer(envelope)
         self._parts.rooms.joined(envelope, now)
         self._parts.rooms.patterns.came(envelope.room)
 
     def _on_left(self, envelope: Envelope, now: float) -> None:
+        question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+        if question is not None and question.kind != "leave":
+            raise ProtocolError("left answers what is no leave")
         self._parts.rooms.left(envelope, now)
         self._parts.rooms.patterns.came(envelope.room)
 
     def _on_reply(self, envelope: Envelope, now: float) -> None:
         if envelope.re is UNSET:
             raise ProtocolError("reply without re")
-        question = self._parts.questions.find(envelope.re)
+        question = self._question_of(envelope)
         if question is None:
             return
         value = None if envelope.payload is UNSET else envelope.payload
@@ -187,6 +205,20 @@ class IncomingEnvelopes:
 
     def _on_second_welcome(self, envelope: Envelope, now: float) -> None:
         raise ProtocolError("a second welcome")
+
+
+def _check_offer(envelope: Envelope) -> None:
+    """Checks a room that the server has joined of its own accord: it may have an effect later, and is joined again.
+
+    Raises:
+        ProtocolError: it does not follow the protocol.
+    """
+    convert(envelope, JoinedInfo)
+    seq_of(envelope)
+    try:
+        check_room(room_of(envelope))
+    except ValueError as error:
+        raise ProtocolError(f"joined: {error}") from error
 
 
 _HANDLERS: dict[str, Callable[[IncomingEnvelopes, Envelope, float], None]] = {

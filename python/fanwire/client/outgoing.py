@@ -71,8 +71,23 @@ class Outgoing:
         self.is_open = False
         self.max_message: int | None = None
 
-    def ask(self, kind: str, room: str | None, payload: Any = UNSET, key: str | UnsetType = UNSET) -> str:
+    def ask(
+        self,
+        kind: str,
+        room: str | None,
+        payload: Any = UNSET,
+        key: str | UnsetType = UNSET,
+        *,
+        is_again: bool = False,
+    ) -> str:
         """Sends a message that the server answers; returns its id.
+
+        Args:
+            kind: its type.
+            room: the room that it is about; None: no room.
+            payload: what it says.
+            key: of a message to a room with keys.
+            is_again: whether the machine itself joins again: no caller could be told that it is too large.
 
         Raises:
             TypeError, ValueError: the message cannot be encoded or is too large.
@@ -86,8 +101,7 @@ class Outgoing:
         frame = self._codec.encode(
             Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
         )
-        # A join may be the machine's own, and no caller could be told that it is too large.
-        if kind != "join":
+        if not is_again:
             self._check_size(frame)
         self._questions.asked(name, Question(kind, room or "", frame))
         self._push(frame)

@@ -237,7 +237,7 @@ class PatternStates:
         if state.options.repair is not None:
             payload["repair"] = state.options.repair
         state.came.clear()
-        key = self._out.ask("join", state.name, payload or UNSET)
+        key = self._out.ask("join", state.name, payload or UNSET, is_again=kind == REJOIN_PATTERN)
         self._questions[key].kind = kind
         return key
 

@@ -80,7 +80,8 @@ class Registry:
         """Joins a room once more, from the application's position."""
         # A member keeps its options: the answer to another `configure` may be under way.
         options = room.options if room.is_waiting else {}
-        room.join_key = self._out.ask("join", room.room, join_payload(room.asks(), options, room.wishes))
+        payload = join_payload(room.asks(), options, room.wishes)
+        room.join_key = self._out.ask("join", room.room, payload, is_again=True)
         self._questions[room.join_key].kind = REJOIN
 
     def go_on(self, room: Membership) -> None:

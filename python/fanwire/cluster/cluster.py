@@ -229,7 +229,9 @@ class Cluster(Node):
         self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int, before: int | None = None
     ) -> tuple[str, list[tuple[int, bytes]]]:
         """Reads the messages of a room from its log, as `Node.history` describes."""
-        return await read_history(self._backplane, self._parts.logs, policy, room, after, limit, before)
+        subscription = self._parts.subscriptions.rooms.get(room)
+        told = {} if subscription is None else {subscription.source: subscription.epoch}
+        return await read_history(self._backplane, self._parts.logs, policy, room, after, limit, before, told)
 
     def epoch(self, policy: RoomPolicy, room: str) -> str | Awaitable[str | None]:
         """The epoch that this node tells its members or, of a room without members here, that of the log."""

@@ -50,6 +50,12 @@ def test_an_event_has_a_limit(line: bytes) -> None:
         stream.feed(line + b"x" * 101)
 
 
+def test_an_event_counts_once_however_it_is_cut() -> None:
+    stream, event = EventStream(100), b"data: " + b"x" * 90 + b"\n\n"
+    for place in range(len(event)):
+        assert stream.feed(event[:place]) + stream.feed(event[place:]) == [StreamEvent(b"x" * 90)]
+
+
 def test_many_lines_have_the_same_limit() -> None:
     stream = EventStream(100)
     with pytest.raises(TooLong):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from helpers.by_hand import Driver, sent
 from msgspec import UNSET
 
 from fanwire.client.join_options import NO_WISHES, JoinWishes
@@ -40,3 +41,23 @@ def test_a_join_says_only_what_there_is() -> None:
         "since": {"epoch": "e", "seq": 3},
         "repair": "replay",
     }
+
+
+def test_a_filter_that_is_too_large_is_the_callers_error_and_joins_nothing() -> None:
+    driver = Driver().up(max_message=300)
+    commands = driver.machine.commands
+    with pytest.raises(ValueError, match="300 bytes"):
+        commands.join("r", options={"filter": {"symbol": "x" * 300}})
+    assert driver.take() == []
+    key = commands.join("r", options={"filter": {"symbol": "x"}})
+    assert [message["id"] for message in sent(driver.take())] == [key]
+
+
+def test_a_join_of_the_machine_itself_is_sent_whatever_its_size() -> None:
+    driver = Driver().up()
+    driver.answer_join(driver.machine.commands.join("r", options={"filter": {"symbol": "x" * 300}}), "r", 0)
+    driver.take()
+    driver.lose()
+    driver.open()
+    joins = sent(driver.welcome(session="T", max_message=300))
+    assert [message["type"] for message in joins] == ["join"]
