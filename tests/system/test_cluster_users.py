@@ -226,3 +226,16 @@ async def test_a_member_that_a_thread_has_joined_and_that_leaves_is_gone_everywh
             await four.join("seen.x")
             await until(lambda: len(here.members) >= 3)
             assert len(here.members) == 3
+
+
+async def test_a_thread_joins_a_client_to_a_room_that_its_last_member_has_just_left(nodes: Cluster) -> None:
+    node = nodes.node()
+    node.room("kept.*", history=10)
+    async with node as a, fanwire.connect(a.url):
+        await until(lambda: a.connections)
+        (conn,) = a.connections
+        for _ in range(2):
+            await asyncio.to_thread(conn.join, "kept.x")
+            await until(lambda: conn.rooms)
+            await asyncio.to_thread(conn.leave, "kept.x")
+        assert not conn.rooms
