@@ -124,8 +124,7 @@ def test_calls_of_a_loop_that_was_closed_are_given_up() -> None:
     async def begin() -> None:
         for _ in range(2):
             call = calls.start(asyncio.Event().wait(), "a handler", "a client", lambda call: None)
-            # It never ends, which asyncio would log.
-            call.task._log_destroy_pending = False  # type: ignore[attr-defined]
+            call.task._log_destroy_pending = False  # type: ignore[attr-defined]  # it never ends, which would be logged
         await asyncio.sleep(0)
 
     loop.run_until_complete(begin())
