@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from inspect import isawaitable
 from typing import Any
 from unittest.mock import patch
@@ -201,3 +202,40 @@ async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkey
             await until(lambda: len(here.members) == 1)
             # Until b has forgotten the room.
             await until(lambda: "seen.x" not in b._running.node._parts.subscriptions.rooms)
+
+
+async def test_a_member_that_a_thread_has_joined_and_that_leaves_is_gone_everywhere(nodes: Cluster) -> None:
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        await until(lambda: a._running.node.nodes == b._running.node.nodes == 2)
+        here = await one.join("seen.x")
+        await two.join("seen.x")
+        await until(lambda: len(here.members) == 2)
+        async with fanwire.connect(b.url):
+            third = b.connections[-1]
+            thread = threading.Thread(target=third.join, args=("seen.x",))
+            thread.start()
+            thread.join()
+            third.leave("seen.x")
+        # Behind what was told of the third.
+        async with fanwire.connect(b.url) as four:
+            await four.join("seen.x")
+            await until(lambda: len(here.members) >= 3)
+            assert len(here.members) == 3
+
+
+async def test_a_thread_joins_a_client_to_a_room_that_its_last_member_has_just_left(nodes: Cluster) -> None:
+    node = nodes.node()
+    node.room("kept.*", history=10)
+    async with node as a, fanwire.connect(a.url):
+        await until(lambda: a.connections)
+        (conn,) = a.connections
+        for _ in range(2):
+            await asyncio.to_thread(conn.join, "kept.x")
+            await until(lambda: conn.rooms)
+            await asyncio.to_thread(conn.leave, "kept.x")
+        assert not conn.rooms

@@ -161,3 +161,17 @@ async def test_a_full_queue_refuses_and_takes_nothing() -> None:
                 refused += 1
         assert await take(client, published) == [str(number) for number in range(1, published + 1)]
         assert server.stats()["refused"] == 3
+
+
+async def test_a_client_that_a_thread_has_joined_leaves_after_it() -> None:
+    called: list[str] = []
+    server = Book()
+    server.on_join(lambda conn, room: called.append(f"join {room}"))
+    server.on_leave(lambda conn, room: called.append(f"leave {room}"))
+    async with server, server.client():
+        (conn,) = server.opened
+        thread = threading.Thread(target=conn.join, args=("a",))
+        thread.start()
+        thread.join()
+        conn.leave("a")
+        assert called == ["join a", "leave a"]

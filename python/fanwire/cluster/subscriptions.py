@@ -85,8 +85,8 @@ class Subscriptions:
             and not (last and self._catch_up.is_short(subscription, last))
         ):
             if subscription.refs <= 0:
-                # The client may join later, when the application has made a snapshot.
-                self._linger(subscription)
+                # The client may join later, when the application has made a snapshot. A thread may ask for it.
+                self._tasks.on_loop(self._linger, subscription)
             return None
         return self._prepare(policy, room, since, last)
 
@@ -127,11 +127,12 @@ class Subscriptions:
 
     def _release(self, subscription: Subscription) -> None:
         subscription.refs -= 1
-        if subscription.refs <= 0 and not subscription.is_over:
-            # A client that comes back soon finds the room up to date.
-            self._linger(subscription)
+        # A client that comes back soon finds the room up to date.
+        self._linger(subscription)
 
     def _linger(self, subscription: Subscription) -> None:
+        if subscription.refs > 0 or subscription.is_over:
+            return
         subscription.cancel_end()
         subscription.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, subscription)
 

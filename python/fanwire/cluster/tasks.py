@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from fanwire.backplane.base import Unavailable
 from fanwire.cluster.faults import Faults
 from fanwire.errors import Overloaded
+from fanwire.timing.loop_calls import LoopCalls
 
 __all__ = ["Tasks"]
 
@@ -21,6 +21,7 @@ class Tasks:
         faults: counts and logs what tasks raise; None: a new one.
 
     Attributes:
+        on_loop: makes a call on the loop's thread, see `LoopCalls.make`.
         dead: the names of tasks that had to run until the end, and have ended before.
     """
 
@@ -28,8 +29,7 @@ class Tasks:
         self._faults = faults or Faults()
         self._is_ending = False
         self.dead: list[str] = []
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self.on_loop = LoopCalls().make
         self._tasks: set[asyncio.Future[Any]] = set()
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
@@ -47,13 +47,6 @@ class Tasks:
                 self.dead.append(name)
 
         self.spawn(work).add_done_callback(ended)
-
-    def on_loop(self, call: Callable[..., object], *args: Any) -> None:
-        """Makes a call on the loop's thread: at once if this is that thread, otherwise soon."""
-        if threading.get_ident() == self._thread:
-            call(*args)
-        else:
-            self._loop.call_soon_threadsafe(call, *args)
 
     async def end(self) -> None:
         """Cancels all tasks, and waits for them `END` seconds at most."""

@@ -204,7 +204,9 @@ class ApplicationCalls:
     def give_up_all(self) -> None:
         """Cancels all running calls, and forgets them."""
         for call in list(self._running):
-            call.cancel()
+            # A loop that was closed without a stop of the server has no more turns, and raises.
+            if not call.task.get_loop().is_closed():
+                call.cancel()
             self.give_up(call)
 
     @property

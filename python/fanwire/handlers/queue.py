@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from typing import Any, NamedTuple, Protocol
 
 from fanwire.handlers.calls import ApplicationCall, ApplicationCalls, name_of
@@ -164,6 +164,9 @@ class HandlerQueue:
         for item in waiting or ():
             if item.stays:
                 self._queue(item)
+            elif item.call is _same and iscoroutine(item.args[0].awaitable):
+                # It has not begun, and Python would warn of it.
+                item.args[0].awaitable.close()
             self._release(item)
         if self._running is not None and not self._is_staying:
             self._cancel(patience)

@@ -144,6 +144,15 @@ class Inputs:
             # The schema has functions of the application, which have let it pass when it came.
             return REFUSED
 
+    def _begin(self, was_taken: Callable[[str], object]) -> None:
+        """Begins with a start of the server. After a loop that was closed without a stop, players of before are left:
+        connections of the new run may have their ids."""
+        with self._lock:
+            self._rooms.clear()
+            self._held.clear()
+            self._taken.clear()
+        self._was_taken = was_taken
+
     def _put(self, connection: Connection, room: str, number: int, data: bytes | str, is_json: bool, size: int) -> bool:
         """Adds an input. A number that is not higher than the last was there before, and is ignored; with 1 the client
         begins anew. Nothing is added for a client that has left the room.

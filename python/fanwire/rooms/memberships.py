@@ -140,7 +140,8 @@ class Memberships:
                 roster.come(name, info, text, is_here=True)
                 self._tell(room, "member_joined", text, (connection.id,))
                 self._node.member_came(room, name, info)
-        self._node.entered(room)
+            # Before another thread can end the membership.
+            self._node.entered(room)
         self._changed(connection, room, True)
         return position
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from fanwire.handlers.calls import ApplicationCalls, names_within
 from fanwire.observability.health import Health
 from fanwire.timing.deadline import Deadline
+from fanwire.timing.loop_calls import LoopCalls
 
 __all__ = ["HostTasks"]
 
@@ -21,13 +21,13 @@ class HostTasks:
         health: logs and counts the errors of tasks.
 
     Attributes:
+        on_loop: makes a call on the loop's thread, see `LoopCalls.make`.
         is_ending: whether the stop cancels the tasks, so that a cancellation is no error.
     """
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self.on_loop = LoopCalls().make
         self._tasks: set[asyncio.Future[Any]] = set()
         self.is_ending = False
 
@@ -37,13 +37,6 @@ class HostTasks:
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
         return task
-
-    def on_loop(self, call: Callable[..., object], *args: Any) -> None:
-        """Makes a call on the loop's thread: at once on that thread, otherwise with `call_soon_threadsafe`."""
-        if threading.get_ident() == self._thread:
-            call(*args)
-        else:
-            self._loop.call_soon_threadsafe(call, *args)
 
     async def end(self, calls: ApplicationCalls, deadline: Deadline) -> None:
         """Waits for tasks and for the application's calls, at most a second, then cancels them. The log names a task

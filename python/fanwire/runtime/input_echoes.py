@@ -66,7 +66,7 @@ class InputEchoes:
         # How many runs have taken inputs of a room and are not over.
         self._holds: Counter[str] = Counter()
         for one in self._inputs:
-            one._was_taken = self._was_taken
+            one._begin(self._was_taken)
 
     def over(self, run: LoopRun) -> None:
         """A run has ended: what it has taken is processed."""

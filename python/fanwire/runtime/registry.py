@@ -2,6 +2,8 @@
 
 It calls no handler itself and reads no event of the engine: `events.py` calls it for these, the handshake for new
 clients, and `endings.py` does the rest when a connection has ended. On the loop's thread only.
+
+Longer than other files, because the tables change together.
 """
 
 from __future__ import annotations
@@ -347,11 +349,12 @@ class ConnectionRegistry:
             self.end_parked(connection, "more sessions wait than max_parked allows", reason)
         else:
             # Thousands of clients that were lost at once expire at once.
-            self._slices.put(self._expire, connection, reason)
+            self._slices.put(self._expire, connection, reason, connection._resumes)
 
-    def _expire(self, connection: Connection, reason: str) -> None:
-        # The client may have come back while this waited for its time slice.
-        if connection._session is not None and connection._session.phase is SessionPhase.PARKED:
+    def _expire(self, connection: Connection, reason: str, resumes: int) -> None:
+        # The client may have come back while this waited for its time slice, and be away again.
+        session = connection._session
+        if session is not None and session.phase is SessionPhase.PARKED and connection._resumes == resumes:
             self.ended(connection, reason)
 
     # A connection ends.

@@ -1,1 +1,1 @@
-"""Deadlines, timers and token buckets. The clock is an argument."""
+"""Deadlines, timers, token buckets, and calls for the loop. The clock is an argument."""

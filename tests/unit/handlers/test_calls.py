@@ -116,3 +116,18 @@ def test_errors_that_coroutines_cannot_raise_are_wrapped() -> None:
         assert isinstance(wrapped, ApplicationError)
         assert wrapped.__cause__ is other
         assert "f raised" in str(wrapped)
+
+
+def test_calls_of_a_loop_that_was_closed_are_given_up() -> None:
+    calls, loop = ApplicationCalls(), asyncio.new_event_loop()
+
+    async def begin() -> None:
+        for _ in range(2):
+            call = calls.start(asyncio.Event().wait(), "a handler", "a client", lambda call: None)
+            call.task._log_destroy_pending = False  # type: ignore[attr-defined]  # it never ends, which would be logged
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(begin())
+    loop.close()
+    calls.give_up_all()
+    assert not calls.tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from typing import Any
 
 import pytest
@@ -330,3 +331,19 @@ async def test_a_call_that_another_call_has_made_runs_before_the_rest_of_that() 
     await idle(handler_queue)
     assert log == ["joined begins", "joined ends", "rest", "last"]
     assert [str(error) for error in owner.errors] == ["joined"]
+
+
+async def test_the_rest_of_a_call_that_is_dropped_is_closed() -> None:
+    owner, handler_queue = make()
+    rest = asyncio.sleep(0)
+
+    def handler() -> Any:
+        handler_queue.put(asyncio.Event().wait)
+        return rest
+
+    handler_queue.put(handler)
+    handler_queue.end(owner, 60)
+    handler_queue.hurry()
+    assert inspect.getcoroutinestate(rest) == inspect.CORO_CLOSED
+    await idle(handler_queue)
+    assert owner.events[-1] == "ended"

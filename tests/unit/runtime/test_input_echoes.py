@@ -104,3 +104,11 @@ async def test_an_engine_that_has_ended_is_told_nothing(host: Hosted) -> None:
     inputs.take("zone")
     host.engine.shutdown(0)
     await asyncio.sleep(0)
+
+
+async def test_a_start_forgets_the_players_of_a_run_whose_loop_was_closed(host: Hosted) -> None:
+    inputs, _, client = await stage(host)
+    InputEchoes(host.host.engine, host.host.messages, [inputs])
+    assert inputs.take("zone") == []
+    await client.says({"type": "input", "room": "zone", "payload": {"number": 1, "data": 0}})
+    assert [one.number for one in inputs.take("zone")] == [1]

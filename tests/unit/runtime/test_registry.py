@@ -149,3 +149,20 @@ async def test_a_client_that_comes_back_while_the_server_stops_is_closed(
     back = await host.connect(f"/ann?session={client.session}&received=99")
     await host.settle()
     assert back.farewell == (1001, "the server is shutting down")
+
+
+async def test_a_client_that_was_back_is_waited_for_anew(host: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[Any] = []
+    client = await host.connect("/ann")
+    await client.leaves()
+    (connection,) = host.registry.connections.values()
+    with monkeypatch.context() as during:
+        # Its grace is over, and many others wait for their turn.
+        during.setattr(host.host.slices, "put", lambda call, *args: waiting.append((call, args)))
+        host.registry._give_up(connection, "expired")
+    back = await host.connect(f"/ann?session={client.session}&received=0")
+    assert back.welcome["resumed"]
+    await back.leaves()
+    for call, args in waiting:
+        call(*args)
+    assert connection.is_reconnecting
