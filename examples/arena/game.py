@@ -52,7 +52,7 @@ class Gate:
         @server.on("enter", Enter)
         def enter(conn: fanwire.Connection, message: Enter) -> dict[str, Any]:
             player = conn.metadata.setdefault("player", secrets.token_hex(4))
-            conn.metadata["cells"] = set[Cell]()
+            conn.metadata.setdefault("cells", set[Cell]())
             self._players[player] = conn
             server.publish("inputs", {"player": player, "enter": message.name})
             rules = {"size": SIZE, "step": STEP, "radius": RADIUS, "rocks": ROCKS, "cell": CELL, "hz": HZ}

@@ -248,6 +248,24 @@ async def test_who_says_nothing_is_out(play: tuple[Play, ServerRun]) -> None:
     assert not game.world.players
 
 
+async def test_who_comes_again_is_told_of_what_is_near_now(play: tuple[Play, ServerRun]) -> None:
+    game, run = play
+    guest = await Guest(await run.client()).enter("red")
+    conn = run.server.connections[0]
+
+    def rooms() -> set[str]:
+        return {f"zone.{x}.{y}" for x, y in around(game.world.players[guest.id].cell)}
+
+    await game.until(lambda: guest.id in game.world.players, "it has entered")
+    await until(lambda: set(conn.rooms) == rooms(), "it is told")
+    before = rooms()
+    while rooms() == before:
+        player = game.world.players[guest.id]
+        await guest.enter("red")
+        await game.until(lambda old=player: game.world.players[guest.id] is not old, "it has come again")
+    await until(lambda: set(conn.rooms) == rooms(), "it is told of what is near, and of nothing else")
+
+
 async def test_a_wrong_input_is_refused(play: tuple[Play, ServerRun]) -> None:
     _, run = play
     client = await run.client()
