@@ -2,8 +2,6 @@
 
 It calls no handler itself and reads no event of the engine: `events.py` calls it for these, the handshake for new
 clients, and `endings.py` does the rest when a connection has ended. On the loop's thread only.
-
-Longer than other files, because the tables change together.
 """
 
 from __future__ import annotations
