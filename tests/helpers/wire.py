@@ -156,7 +156,8 @@ class Peer:
             while data := await within(self.reader.read(1 << 16)):
                 rest += data
         except (ConnectionError, ssl.SSLError):
-            pass
+            # A reader that has an error gives nothing more, though it has bytes from before.
+            rest += self.reader._buffer
         self.close()
         return bytes(rest)
 
