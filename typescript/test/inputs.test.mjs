@@ -56,3 +56,15 @@ test("an input that the server refuses is pending no more, and the application h
   assert.deepEqual([complaint.type, complaint.error.code], ["complained", "invalid_payload"]);
   assert.deepEqual(room.pendingInputs.map(({ number }) => number), [1, 3]);
 });
+
+test("an input or a join that is larger than any message is not sent", async () => {
+  const hand = new ByHand().up();
+  hand.machine._gate = async () => {};
+  const room = hand.join("r", {}, 5);
+  sentBy(hand.perform());
+  hand.machine._maxMessage = 1000;
+  await assert.rejects(async () => room.sendInput("x".repeat(1000)), RangeError);
+  assert.throws(() => hand.machine.join("other", null, { filter: { symbol: "x".repeat(1000) } }), RangeError);
+  assert.deepEqual([sentBy(hand.perform()), room.pendingInputs, hand.machine._rooms.size], [[], [], 1]);
+  assert.equal(await room.sendInput("x"), 1);
+});

@@ -124,9 +124,13 @@ export function flush(core: Core): void {
   while (core._sent < core._frames.length) sendFrame(core, core._frames[core._sent++]!._frame);
 }
 
-/** Sends a counted message; it waits for a connection. */
+/**
+ * Sends a counted message; it waits for a connection.
+ * @throws TypeError, RangeError, URIError: it cannot be encoded or is too large.
+ */
 export function say(core: Core, envelope: Envelope): OwnFrame {
   const own = ownFrame(core, envelope);
+  checkSize(core, own);
   push(core, own);
   return own;
 }
@@ -134,19 +138,31 @@ export function say(core: Core, envelope: Envelope): OwnFrame {
 /** Leaves a room without waiting for the answer. The id lets the machine ignore an error that answers it. */
 export const sayLeave = (core: Core, room: string) => say(core, { type: "leave", id: newId(core), room });
 
+/** The server ends a connection with a message that is too large, and the client would not come back. */
+function checkSize(core: Core, { _size }: OwnFrame): void {
+  if (core._maxMessage && _size > core._maxMessage)
+    throw new RangeError(`the message must have at most ${core._maxMessage} bytes`);
+}
+
 /**
  * Sends a message that the server answers; returns its id.
+ * @param isAgain whether the machine itself joins again: no caller could be told that it is too large.
  * @throws TypeError, RangeError, URIError: it cannot be encoded or is too large, or an argument is wrong.
  */
-export function ask(core: Core, type: string, room?: string, payload?: unknown, key?: string | null): string {
+export function ask(
+  core: Core,
+  type: string,
+  room?: string,
+  payload?: unknown,
+  key?: string | null,
+  isAgain?: boolean,
+): string {
   checkText("type", type, TYPE_MAX);
   if (room !== undefined) checkText("room", room, ROOM_MAX);
   if (key != null) checkText("key", key, KEY_MAX);
   const id = newId(core);
   const own = ownFrame(core, { type, id, room, key: key ?? undefined, payload });
-  // A join may be the machine's own, and no caller could be told that it is too large.
-  if (type != "join" && core._maxMessage && own._size > core._maxMessage)
-    throw new RangeError(`the message must have at most ${core._maxMessage} bytes`);
+  if (!isAgain) checkSize(core, own);
   core._requests.set(id, { _kind: type, _room: room ?? "", _own: own });
   push(core, own);
   return id;

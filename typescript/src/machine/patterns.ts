@@ -161,7 +161,7 @@ function askFor(core: Core, state: PatternState, kind: string, rooms?: Record<st
   state._came.clear();
   const first = kind == PATTERN ? last : undefined;
   const payload = rooms || first || repair ? { rooms, last: first, repair } : undefined;
-  state._joinKey = ask(core, "join", state.name, payload);
+  state._joinKey = ask(core, "join", state.name, payload, null, kind == REJOIN);
   core._requests.get(state._joinKey)!._kind = kind;
 }
 

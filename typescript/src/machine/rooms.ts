@@ -271,7 +271,7 @@ export const rejoin = (core: Core, room: Room): void => askToJoin(core, room, ""
 
 function askToJoin(core: Core, room: Room, kind: string): void {
   const since = sinceOf(room);
-  room._joinKey = ask(core, "join", room.name, joinPayload(room, since, !!kind));
+  room._joinKey = ask(core, "join", room.name, joinPayload(room, since, !!kind), null, !kind);
   core._requests.get(room._joinKey)!._kind = kind;
 }
 
