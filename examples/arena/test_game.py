@@ -259,10 +259,14 @@ async def test_who_comes_again_is_told_of_what_is_near_now(play: tuple[Play, Ser
     await game.until(lambda: guest.id in game.world.players, "it has entered")
     await until(lambda: set(conn.rooms) == rooms(), "it is told")
     before = rooms()
-    while rooms() == before:
+
+    async def again() -> None:
         player = game.world.players[guest.id]
         await guest.enter("red")
-        await game.until(lambda old=player: game.world.players[guest.id] is not old, "it has come again")
+        await game.until(lambda: game.world.players[guest.id] is not player, "it has come again")
+
+    while rooms() == before:
+        await again()
     await until(lambda: set(conn.rooms) == rooms(), "it is told of what is near, and of nothing else")
 
 

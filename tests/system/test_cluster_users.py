@@ -223,8 +223,9 @@ async def test_a_member_that_a_thread_has_joined_and_that_leaves_is_gone_everywh
             third.leave("seen.x")
         # Behind what was told of the third.
         async with fanwire.connect(b.url) as four:
-            await four.join("seen.x")
-            await until(lambda: len(here.members) >= 3)
+            known = await b.presence("seen.x")
+            (fourth,) = (await four.join("seen.x")).members.keys() - known.keys()
+            await until(lambda: fourth in here.members)
             assert len(here.members) == 3
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from helpers.answering import answering, published
 from helpers.serving import Book, take
-from helpers.wait import PROCESS, until, within
+from helpers.wait import DEADLINE, PROCESS, until, within
 
 import fanwire
 from fanwire.publisher.http_poster import HttpPoster, PostFailed
@@ -315,6 +315,7 @@ async def test_closing_ends_calls_that_are_under_way_and_leaves_no_connection() 
 
 async def test_closing_ends_calls_that_wait_for_a_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(DEADLINE)
         publisher = fanwire.AsyncPublisher(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=30, max_connections=1)
         calls = [asyncio.ensure_future(publisher.publish("a", 1)) for _ in range(3)]
         peer, _ = await within(asyncio.get_running_loop().run_in_executor(None, silent.accept))

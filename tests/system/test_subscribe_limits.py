@@ -43,3 +43,14 @@ async def test_a_room_for_which_there_was_no_space_is_read_when_there_is() -> No
         # The empty room gives way, but a call looks for such rooms in a part of the table only.
         await until(published)
         assert [one.data for one in await some(messages, 1)] == ["first"]
+
+
+async def test_a_full_room_ends_the_subscription_and_refuses_nobody_who_is_in_it() -> None:
+    server = Book()
+    server.room("game.*", max_members=1)
+    async with server, server.subscribe("game.*") as messages, await server.peer("/game.7") as player:
+        await until(lambda: server.rooms() == {"game.7": 1})
+        server.publish("game.7", "hello")
+        assert await player.message() == b"hello"
+        with pytest.raises(fanwire.Overloaded):
+            await within(anext(messages))

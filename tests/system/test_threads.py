@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.serving import Book, take
-from helpers.wait import within
+from helpers.wait import until, within
 
 import fanwire
 
@@ -174,4 +174,5 @@ async def test_a_client_that_a_thread_has_joined_leaves_after_it() -> None:
         thread.start()
         thread.join()
         conn.leave("a")
+        await until(lambda: len(called) == 2)
         assert called == ["join a", "leave a"]

@@ -21,6 +21,7 @@ from fanwire.cluster.questions import QUESTIONS
 from fanwire.cluster.revocations import LOG as REVOCATIONS
 from fanwire.cluster.revocations import Revocations
 from fanwire.cluster.user_messages import USER
+from fanwire.errors import ENGINE_ERRORS
 from fanwire.rooms.rules import Policies
 
 __all__ = ["BackplaneEvents"]
@@ -173,7 +174,11 @@ class BackplaneEvents(Listener):
         for room in announcement.rooms:
             if announcement.data is not None and room not in self._parts.subscriptions.rooms:
                 self._parts.live.begin_by_hand(room)
-            self._found(room)
+            try:
+                self._found(room)
+            except ENGINE_ERRORS as error:
+                # The next message of the room finds it again. The other rooms are not concerned.
+                self._parts.faults.note("room", f"{error} (room {room!r})")
             if announcement.data is not None:
                 if room in self._parts.subscriptions.rooms:
                     self._take_live(room, announcement.data)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fanwire.backplane.base import Unavailable
-from fanwire.errors import Closed, Overloaded
+from fanwire.errors import Closed, EngineFailed, Overloaded
 from fanwire.http.body import HttpError, PublishOptions, entries_of, entry_of, options_of, payload_of
 from fanwire.http.request_bodies import RequestBodies
 from fanwire.values.reduction import short
@@ -166,13 +166,14 @@ class HttpPublisher:
         if isinstance(error, Overloaded):
             text = "the server has too many messages waiting, try again later"
             return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after=1)
-        if isinstance(error, Closed):
+        if isinstance(error, (Closed, EngineFailed)):
             text = "the server is starting or stopping, try again later"
             return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry_after=1)
         if isinstance(error, (TypeError, ValueError)):
             return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", str(error))
         self._failed(error)
-        return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server failed to do this")
+        text = "the server failed to do this"
+        return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", text, retry_after=1)
 
 
 def document(value: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:

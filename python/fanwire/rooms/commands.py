@@ -22,7 +22,7 @@ from fanwire.rooms.authorization import Rights
 from fanwire.rooms.command_payloads import LISTING, Configure, Listing
 from fanwire.rooms.filters import asked_filter
 from fanwire.rooms.join_request import JOIN, NOTHING_ASKED, AskedJoin, Join, RepairWish, check_last
-from fanwire.rooms.memberships import Memberships, RightsChanged
+from fanwire.rooms.memberships import RIGHTS_ATTEMPTS, Memberships, RightsChanged, rights_keep_changing
 from fanwire.rooms.node import Node
 from fanwire.rooms.pattern_members import PatternMembers
 from fanwire.rooms.publish_command import PublishCommand
@@ -124,12 +124,18 @@ class RoomCommands:
         ask: Callable[[], frozenset[str] | Awaitable[frozenset[str]]],
         enter: Callable[[frozenset[str]], Awaitable[None] | None],
     ) -> None:
-        """Waits for a join, and asks again if the client's rights have changed before it is in the room."""
-        while True:
+        """Waits for a join, and asks again if the client's rights have changed before it is in the room.
+
+        Raises:
+            Refusal: `overloaded`: they change each time.
+        """
+        for attempt in range(1, RIGHTS_ATTEMPTS + 1):
             try:
                 return await entering
             except RightsChanged:  # noqa: PERF203 - rare
-                entering = self._once_granted(ask(), enter)
+                if attempt < RIGHTS_ATTEMPTS:
+                    entering = self._once_granted(ask(), enter)
+        raise rights_keep_changing()
 
     async def _once_granted(
         self,

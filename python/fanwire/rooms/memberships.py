@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fanwire.connection import Connection
+from fanwire.protocol.envelopes import Refusal
 from fanwire.rooms.node import Node
 from fanwire.rooms.rates import UNCHANGED, UNLIMITED, RateChange, Rates
 from fanwire.rooms.roster import LISTED, Page, Roster, check_info, member_text
@@ -14,7 +15,7 @@ from fanwire.rooms.rules import Policies
 from fanwire.state import ConnectionState
 from fanwire.values.encoding import plain
 
-__all__ = ["Memberships", "RightsChanged"]
+__all__ = ["RIGHTS_ATTEMPTS", "Memberships", "RightsChanged", "rights_keep_changing"]
 
 
 class RightsChanged(Exception):
@@ -281,3 +282,13 @@ class Memberships:
             self._blind[room].discard(connection.id)
             if not self._blind[room]:
                 del self._blind[room]
+
+
+def rights_keep_changing() -> Refusal:
+    """The refusal of a join during which the rights of the client have changed `RIGHTS_ATTEMPTS` times."""
+    text = "the rights of this client have changed again and again, try again later"
+    return Refusal("overloaded", text, retry=True, retry_after=1.0)
+
+
+RIGHTS_ATTEMPTS = 10
+"""Attempts to join: an `authorize` that itself changes the rights of the client must not be asked for ever."""

@@ -26,7 +26,7 @@ from fanwire.reject import Reject
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.held_pattern import MOST_ROOMS, HeldPattern
 from fanwire.rooms.join_request import Join
-from fanwire.rooms.memberships import Memberships, RightsChanged
+from fanwire.rooms.memberships import RIGHTS_ATTEMPTS, Memberships, RightsChanged, rights_keep_changing
 from fanwire.rooms.node import Node
 from fanwire.rooms.pattern_entry import PatternEntry, terms_of
 from fanwire.rooms.pattern_holders import MOST_LOOKED, PatternHolders
@@ -261,13 +261,15 @@ class PatternMembers:
         self._entering[room] += 1
         is_in = False
         try:
-            while True:
+            for _ in range(RIGHTS_ATTEMPTS):
                 try:
                     is_in = await self._enter_allowed(held, room, start, is_new=is_new)
                     break
                 except RightsChanged:
                     # They are asked for again.
                     continue
+            else:
+                raise rights_keep_changing()
         except Refusal as refusal:
             self._complain(held, room, refusal.code, str(refusal), retry=refusal.retry)
         except Reject as reject:

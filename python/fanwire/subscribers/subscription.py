@@ -16,7 +16,7 @@ import orjson
 
 from fanwire.backplane.base import Unavailable
 from fanwire.client.message import Gap, Message, Position
-from fanwire.errors import ENGINE_ERRORS, Closed, FanwireError, Overloaded
+from fanwire.errors import ENGINE_ERRORS, Closed, FanwireError, Overloaded, RoomFull
 from fanwire.rooms.readings_room import READINGS
 from fanwire.rooms.rules import matcher
 from fanwire.subscribers.local_member import LocalMember, MemberEnvelope
@@ -129,11 +129,8 @@ class ServerSubscription:
         return self._pattern is not None and room != READINGS and self._pattern(room)
 
     def found(self, room: str) -> None:
-        """Begins to read a room that a message is about to be published to, from any thread.
-
-        Raises:
-            Closed, Overloaded, EngineFailed: it cannot be read, so nothing may be published to it now.
-        """
+        """Begins to read a room that a message is about to be published to, from any thread. If it raises, the message
+        must not be published."""
         services = self._services
         if services is None or not self._claim(services, room):
             return
@@ -141,6 +138,9 @@ class ServerSubscription:
         if services.node.joins_at_once(policy):
             try:
                 self._join(services, room, None)
+            except RoomFull as error:
+                # As for a room of a log. It is no reason to refuse the message to those who are in the room.
+                services.on_loop(self._finish, error)
             except ENGINE_ERRORS:
                 # Who publishes gets the error: otherwise the message would be missing here.
                 with self._lock:

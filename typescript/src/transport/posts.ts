@@ -4,7 +4,7 @@ import { sleep } from "../timers";
 /** Characters of a batch: a message that waits behind it is not late, and few requests are needed. One message always
  * fits. */
 const MAX_BODY = 65_536;
-/** Milliseconds of the longest pause between two attempts; all attempts together take some six seconds. Then the
+/** Milliseconds of the longest pause between two attempts; all pauses together take some six seconds. Then the
  * session is resumed over another link, which repeats what the server has not counted. */
 const MAX_PAUSE = 3200;
 
