@@ -36,7 +36,7 @@ class Room:
     with reliable delivery no message comes twice, and `Message.gap` reports the messages that do not come.
 
     After a gap in a room of "latest" values the newest values of all keys come: drop your values of all other keys.
-    Only a gap with the reason "unreadable" is about one value.
+    With the reasons "unreadable" and "unhealed" nothing follows: keep them.
 
     Each room has a queue of its own, so a room that is read slowly, or not at all, does not delay the others. What a
     full queue does depends on `delivery`. A room of "latest" values keeps the newest value of each key. If there
