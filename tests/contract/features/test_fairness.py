@@ -23,8 +23,9 @@ KINDS = ("low", "slow", "normal", "quick", "high")
 
 
 # Only while the client has no link it is certain that messages wait together. A link of polls has no such moment that
-# the server knows of: a poll may be waiting, and takes the first message.
-@over(links=(CUT,), transports=("websocket", "sse"), codecs=("json", "msgpack"))
+# the server knows of: a poll may be waiting, and takes the first message. In TypeScript each room gives way to the page
+# now and then, so what the rooms hand out is not in the order in which it has come.
+@over(clients=("python",), links=(CUT,), transports=("websocket", "sse"), codecs=("json", "msgpack"))
 async def test_high_comes_before_low_when_both_wait(stage: Stage) -> None:
     rooms = [await stage.join(kind) for kind in KINDS]
     order: list[str] = []
@@ -34,9 +35,7 @@ async def test_high_comes_before_low_when_both_wait(stage: Stage) -> None:
         order.append(kind)
 
     waiting = [asyncio.create_task(note(kind, room)) for kind, room in zip(KINDS, rooms, strict=True)]
-    # The client of another process has got these calls when it has answered the next one.
     await asyncio.sleep(0)
-    assert await stage.client.get("session")
     async with stage.away():
         for kind in KINDS:
             stage.publish(kind, kind)
