@@ -16,8 +16,10 @@ from helpers.http_proxy import LONG_POLL, SSE, WEBSOCKET
 
 SLEEP = float(os.environ.get("FANWIRE_SLEEP", "3"))
 """Seconds that the browser is stopped; 120 in the long form."""
-BACKGROUND = float(os.environ.get("FANWIRE_BACKGROUND", "5"))
-"""Seconds that a tab is hidden; 600 in the long form. Chromium wakes its timers once a minute after the first 2."""
+PINGS = {"ping_interval": 4.0, "ping_timeout": 4.0}
+BACKGROUND = float(os.environ.get("FANWIRE_BACKGROUND", "10"))
+"""Seconds that a tab is hidden, more than those of a ping and its timeout; 600 in the long form. Chromium wakes its
+timers once a minute after the first 2."""
 TRANSPORTS = (WEBSOCKET, SSE, LONG_POLL)
 
 
@@ -83,19 +85,21 @@ async def test_sleep(browser: Browser, tabs: Tabs) -> None:
     async with Stage({"ping_interval": 1.0, "ping_timeout": 1.0, "write_timeout": 2.0}) as stage:
         pages = await readers(tabs, stage, in_windows=True)
         for page in pages.values():
-            assert not await page.evaluate("document.hidden")
+            await page.until("!document.hidden")
         browser.process.pause()
-        stage.publish(100)
-        await asyncio.sleep(SLEEP)
-        start = time.monotonic()
-        browser.process.go_on()
+        try:
+            stage.publish(100)
+            await asyncio.sleep(SLEEP)
+            start = time.monotonic()
+        finally:
+            browser.process.go_on()
         for transport, page in pages.items():
             await back(stage, page, f"{SLEEP:g} s of sleep, {transport}", start)
 
 
 @pytest.mark.timeout(180 + BACKGROUND)
 async def test_in_the_background(tabs: Tabs) -> None:
-    async with Stage({"ping_interval": 1.0, "ping_timeout": 1.5}) as stage:
+    async with Stage(PINGS) as stage:
         pages = await readers(tabs, stage)
         await tabs.open(stage.url("bare.html"))
         stage.feed(50)

@@ -13,8 +13,8 @@ AGAIN = 30.0
 
 
 def new_uvloop() -> asyncio.AbstractEventLoop:
-    """A loop of uvloop. It runs the handlers of signals as callbacks, whose errors it only logs: pytest's timeout, which is
-    such an error, would not end a test that waits for ever."""
+    """A loop of uvloop. It runs the handlers of signals as callbacks, whose errors it only logs. pytest's timeout is
+    such an error, and would not end a test that waits for ever."""
     loop = uvloop.new_event_loop()
     loop.set_exception_handler(_failed)
     return loop
