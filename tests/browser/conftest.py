@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvloop
 from helpers.browser import process
 from helpers.browser.kinds import BROWSERS, PACKAGES, Browser
 from helpers.browser.nginx import Nginx
 from helpers.browser.page import Tabs
 from helpers.browser.stage import Stage
 from helpers.edge import program_of
+from helpers.loops import new_uvloop
 from system.conftest import pem, tls
 from xdist.scheduler import LoadScopeScheduling
 
@@ -25,7 +25,7 @@ __all__ = ["pem", "tls"]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": new_uvloop}
 
 
 def missing(why: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.browser.page import Page, Tabs
-from helpers.browser.stage import Stage
+from helpers.browser.stage import PATIENT, Stage
 from helpers.http_proxy import KINDS, LONG_POLL, POST, SSE, WEBSOCKET
 from helpers.wait import until
 
@@ -110,7 +110,7 @@ async def test_posts_that_are_cut_are_done_once(tabs: Tabs, stage: Stage, transp
 
 
 async def test_a_transport_that_stops_working_leads_to_the_next(tabs: Tabs, stage: Stage) -> None:
-    run = await Run.start(stage, tabs)
+    run = await Run.start(stage, tabs, **PATIENT)
     for refused, left in (({WEBSOCKET}, SSE), ({WEBSOCKET, SSE}, LONG_POLL), ({SSE, LONG_POLL}, WEBSOCKET)):
         stage.proxy.refused = refused
         stage.proxy.cut(RST)

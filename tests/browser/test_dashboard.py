@@ -24,9 +24,9 @@ async def server() -> AsyncIterator[Book]:
     """A server with a busy room."""
     admin = fanwire.Admin({READ: ["read"], MANAGE: ["read", "manage"]})
     subjects = iter(["ann", *(f"user-{n}" for n in range(1000))])
-    server = Book(
-        {"connection_bytes": 64 << 20, "room_name": ".*"}, admin=admin, authenticate=lambda request: next(subjects)
-    )
+    # A client that reads nothing is there for as long as a test takes.
+    limits = {"connection_bytes": 64 << 20, "room_name": ".*", "write_timeout": 600.0}
+    server = Book(limits, admin=admin, authenticate=lambda request: next(subjects))
     server.room("*")
     async with server:
         publishing = asyncio.ensure_future(publish(server))
@@ -69,7 +69,7 @@ async def slow_reader(server: Book) -> fanwire.Connection:
     """A client of `ann` that reads nothing, and for which much waits. It is closed with the server."""
     peer = await server.dial(rcvbuf=4096)
     await peer.upgrade("/stuck")
-    [conn] = server.opened
+    conn = await until(lambda: next(iter(server.opened), None), "it has connected")
     conn.metadata["peer"] = peer
     for _ in range(200):
         server.publish("stuck", b"x" * 50_000)

@@ -54,14 +54,14 @@ async def test_a_cut_loses_nothing(tabs: Tabs, demo: Program) -> None:
     await page.until("Number(document.getElementById('came').textContent) > 1")
     await page.evaluate("document.getElementById('cut').click()")
     await page.until("document.getElementById('chat').classList.contains('away')")
+    # Nothing else was cut.
+    assert await page.evaluate("!document.body.classList.contains('away')")
     await page.evaluate("document.getElementById('text').value = 'after the cut'")
     await page.evaluate("document.getElementById('say').requestSubmit()")
     await page.until("/^[1-9]\\d* lines? .* All of them are here/.test(document.getElementById('report').textContent)")
     await page.until("document.querySelectorAll('#lines .late').length > 1")
     await page.until("document.querySelector('#lines .mine')?.textContent.includes('after the cut')")
     assert (await shown(page, "missing"), await shown(page, "double")) == ("0", "0")
-    # Nothing else was cut.
-    assert await page.evaluate("!document.body.classList.contains('away')")
 
 
 async def test_the_session_goes_on_over_each_transport(tabs: Tabs, demo: Program) -> None:

@@ -16,7 +16,7 @@ from browser.conftest import missing
 from helpers.browser.page import Tabs
 from helpers.browser.stage import PAGES, Stage
 from helpers.http_proxy import LONG_POLL, SSE, WEBSOCKET
-from helpers.wait import until
+from helpers.wait import PROCESS, until
 
 import fanwire
 from fanwire.http.browser_client import FILE
@@ -36,9 +36,8 @@ async def test_the_ten_lines_of_the_readme(tabs: Tabs, stage: Stage, tmp_path: P
     # Opened from a file, as by a double click.
     page = await tabs.open(file.as_uri())
     await page.until("document.querySelector('script') !== null")
+    await until(lambda: stage.server.count("prices") == 1, "the page has joined", PROCESS)
     for number in range(3):
-        while not stage.server.count("prices"):
-            await page.until("true")
         stage.server.publish("prices", {"eur": number})
         await page.until(f"document.body.innerText.includes('{number}')")
 
@@ -56,7 +55,7 @@ async def test_an_event_source_continues_after_a_cut(tabs: Tabs, stage: Stage) -
     publish(10)
     await page.until("got.length === 10")
     assert stage.proxy.cut_kind(SSE) == 1
-    await until(lambda: stage.server.count(name) == 0)
+    await stage.server.ended()
     publish(10)
     # The browser comes back by itself, after some seconds, with the header Last-Event-ID.
     await page.until("got.length >= 20")

@@ -136,6 +136,8 @@ class Lines:
     def join(self) -> None:
         """Waits for the end of the pipe."""
         self._thread.join(PROCESS)
+        # Closing waits for whoever reads.
+        assert not self._thread.is_alive(), f"{self.name} is still held by a process"
         self._pipe.close()
 
     def _read(self) -> None:

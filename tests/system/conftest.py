@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvloop
 from helpers.behind import Before
 from helpers.edge import Edge, program_of
+from helpers.loops import new_uvloop
 from helpers.nodes import Cluster, cluster
 from helpers.program import Program
 from helpers.programs import APP, Run
@@ -26,7 +26,7 @@ from fanwire.client.backoff import Backoff
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop, "uvloop": new_uvloop}
 
 
 @pytest.fixture(scope="session")

@@ -77,10 +77,10 @@ test("random cuts lose, double and reorder nothing", { timeout: 60_000 + CUTS * 
     else pair.left = Math.floor(random() * 20_000);
   }
   isDone = true;
-  await within(Promise.all([...publishing, ...switching]), "the last acknowledgements", 30_000);
-  await until(() => readers.every(({ got }) => got.at(-1)?.seq >= count), () => `all: ${readers.map(({ got }) => got.at(-1)?.seq)} of ${count}`, 30_000);
+  await within(Promise.all([...publishing, ...switching]), "the last acknowledgements", 60_000);
+  await until(() => readers.every(({ got }) => got.at(-1)?.seq >= count), () => `all: ${readers.map(({ got }) => got.at(-1)?.seq)} of ${count}`, 60_000);
   const total = readers.reduce((sum, { published }) => sum + published, 0);
-  await until(() => taken.length >= total, "all that was published", 30_000);
+  await until(() => taken.length >= total, "all that was published", 60_000);
   // Whatever would come twice comes now.
   await sleep(100);
   for (const { number, got, gaps, published } of readers) {

@@ -165,14 +165,13 @@ for (const [name, dial] of Object.entries({ openEventStream, openLongPoll })) {
 
   test(`${name}: a link that is dropped reports nothing, and ends its requests`, async (t) => {
     let isClosed = false;
-    const { url } = await play(t, ({ query }, response) => {
+    const { url, requests } = await play(t, ({ query }, response) => {
       response.on("close", () => (isClosed ||= !response.writableFinished));
       if (!query.link) response.write(event(WELCOME));
       if (query.transport == "long-poll") response.end();
     });
     const { link, frames, ends } = open(t, dial, url);
-    await until(() => frames.length, "welcome");
-    await sleep(5);
+    await until(() => frames.length && requests.length == (dial == openLongPoll ? 2 : 1), "the welcome and a request");
     link._drop(4000);
     await until(() => isClosed, "the end of the request");
     assert.deepEqual(ends, []);

@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.edge import free_port, program_of
+from helpers.edge import program_of
+from helpers.listening import free_port
 from helpers.wait import PROCESS, until
 
 BUFFERS = """
@@ -76,7 +77,8 @@ class Nginx:
     """
 
     def __init__(self, folder: Path, server: int) -> None:
-        self.ports = {kind: free_port() for kind in KINDS}
+        self._held = {kind: held_port() for kind in KINDS}
+        self.ports: dict[str, int] = {kind: sock.getsockname()[1] for kind, sock in self._held.items()}
         self._folder, self._server = folder, server
         self._silent: set[asyncio.StreamWriter] = set()
 
@@ -94,7 +96,11 @@ class Nginx:
         file = self._folder / "nginx.conf"
         file.write_text(text + "}\n")
         self._process = self._launch(program, file)
-        await until(lambda: all(self._listens()), "nginx listens", PROCESS)
+        try:
+            await until(lambda: all(self._listens()), "nginx listens", PROCESS)
+        finally:
+            for sock in self._held.values():
+                sock.close()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,3 +131,16 @@ class Nginx:
 
     async def _keep_silent(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._silent.add(writer)
+
+
+def held_port() -> socket.socket:
+    """A socket that keeps a free port for nginx, which may share it: nobody else finds it free meanwhile."""
+    while True:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", free_port()))
+        except OSError:
+            sock.close()
+        else:
+            return sock

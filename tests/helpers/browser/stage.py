@@ -23,6 +23,8 @@ from helpers.wait import PROCESS, until
 
 PAGES = Path(__file__).parents[2] / "browser" / "pages"
 PINGS = {"ping_interval": 5.0, "ping_timeout": 5.0}
+PATIENT = {"patience": 1000}
+"""For a page whose transport is looked at: it gives a WebSocket two seconds, SSE three, and a ping one."""
 
 
 class Stage:
