@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from helpers.wait import DEADLINE, until, within
+from helpers.wait import PROCESS, until, within
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
@@ -43,7 +43,7 @@ def samples(text: bytes) -> dict[str, float]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is there is waited for, however slow the machine is."""
-    monkeypatch.setattr("fanwire.metrics.workers.ANSWER", DEADLINE)
+    monkeypatch.setattr("fanwire.metrics.workers.ANSWER", PROCESS)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_a_large_answer_comes_in_pieces(workers: list[WorkerMetrics], tmp_
         third = WorkerMetrics(collect, tmp_path, 2, 3)
         await third.start()
         stack.push_async_callback(third.stop)
-        found = (await within(workers[0].exposition())).decode()
+        found = (await within(workers[0].exposition(), PROCESS)).decode()
     assert 'fanwire_worker_up{worker="2"} 1.0' in found
     assert found.count("\nlarge{") == 25_000
     assert found.count("# HELP large With long labels.") == 1
