@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A busy machine is no failure. pytest's own timeout bounds a test.
-    settings.register_profile("fanwire", deadline=None)
+    settings.register_profile("fanwire", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("fanwire")
     config.addinivalue_line("markers", "logs_errors: errors in the log are part of what is tested")
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from fanwire.auth import JWT, Keys
 from fanwire.errors import Refused
 from helpers.tokens import NOW, jwk, jwks, private, showing, token
-from helpers.wait import within
+from helpers.wait import DEADLINE, within
 
 
 class Clock:
@@ -73,8 +73,8 @@ class Provider:
         return f"http://127.0.0.1:{self.port}/keys"
 
 
-def jwt_of(provider: Provider, clock: Clock, **options: Any) -> JWT:
-    keys = Keys.url(provider.url, clock=clock, **options)
+def jwt_of(provider: Provider, clock: Clock, timeout: float = DEADLINE, **options: Any) -> JWT:
+    keys = Keys.url(provider.url, clock=clock, timeout=timeout, **options)
     return JWT(keys, algorithms=["ES256"], clock=lambda: NOW)
 
 

@@ -61,7 +61,7 @@ async def fails(place: Place, number: int) -> str:
 
 def reaches(family: int, address: object) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as peer:
-        peer.settimeout(5)
+        peer.settimeout(20)
         return peer.connect_ex(address) == 0
 
 

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fanwire.values.checks import check_number
 
@@ -55,21 +55,24 @@ async def within(work: Awaitable[T], seconds: float) -> T:
         asyncio.TimeoutError: it took longer; it was cancelled.
     """
     task = asyncio.ensure_future(work)
-    # Mostly there is nothing to wait for.
-    for _ in range(TURNS):
-        if task.done():
-            return task.result()
-        await asyncio.sleep(0)
-    limit = asyncio.ensure_future(pause(seconds))
+    left: set[asyncio.Future[Any]] = {task}
     try:
-        await asyncio.wait({task, limit}, return_when=asyncio.FIRST_COMPLETED)
+        # Mostly there is nothing to wait for.
+        for _ in range(TURNS):
+            if task.done():
+                return task.result()
+            await asyncio.sleep(0)
+        left.add(asyncio.ensure_future(pause(seconds)))
+        await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise asyncio.TimeoutError
         return task.result()
     finally:
-        for one in (task, limit):
+        left = {one for one in left if not one.done()}
+        for one in left:
             one.cancel()
-        await asyncio.wait({task, limit})
+        if left:
+            await asyncio.wait(left)
 
 
 async def pause(seconds: float) -> None:

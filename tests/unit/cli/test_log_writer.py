@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from helpers.wait import DEADLINE, until_sync
+from helpers.wait import DEADLINE, PROCESS, until_sync
 
 import fanwire.cli.log_writer as log_writer
 from fanwire.cli.log_writer import LogWriter
@@ -63,6 +63,12 @@ class Target:
             if writer._thread is not None:
                 writer._thread.join(DEADLINE)
         self.stream.close()
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the thread writes at the end is looked at, however slow it is."""
+    monkeypatch.setattr(log_writer, "END", DEADLINE)
 
 
 @pytest.fixture
@@ -237,7 +243,9 @@ def test_a_stream_without_a_descriptor_is_refused() -> None:
 
 FORK = """
 import logging, os
+from fanwire.cli import log_writer
 from fanwire.cli.log_format import log_to_stderr
+log_writer.END = 20
 log_to_stderr("info", "console")
 log = logging.getLogger("shop")
 log.info("before the fork")
@@ -251,6 +259,6 @@ log.info("of the parent")
 
 
 def test_a_forked_child_writes_its_own_lines() -> None:
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=PROCESS, check=True)
     texts = [line.partition("shop: ")[2] for line in done.stderr.splitlines()]
     assert sorted(texts) == ["before the fork", "of the child", "of the parent"]

@@ -49,7 +49,7 @@ class End:
         self.asked: list[LinkRequest] = []
         wire.ends[LINKS + tag] = self
         self.forwarding = Forwarding(
-            cast("Backplane", self), tag, self.there.__contains__, self._answer, 0.3, self.tasks, self.faults
+            cast("Backplane", self), tag, self.there.__contains__, self._answer, 1000.0, self.tasks, self.faults
         )
 
     async def hear(self, name: str) -> None:
@@ -79,7 +79,7 @@ class End:
 
 @pytest_asyncio.fixture
 async def ends(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[End, End]]:
-    monkeypatch.setattr(module, "TAKEN_WITHIN", 0.3)
+    monkeypatch.setattr(module, "TAKEN_WITHIN", 1000.0)
     monkeypatch.setattr(module, "LOOK", 0.001)
     wire = Wire()
     a, b = End(wire, "a."), End(wire, "b.")
@@ -109,17 +109,24 @@ async def test_large_ones_go_in_parts(ends: tuple[End, End]) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-async def test_a_lost_message(ends: tuple[End, End], lost: int) -> None:
+async def test_a_lost_message(ends: tuple[End, End], lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = ends
     a.wire.loses = {lost}
-    reply = await within(a.forwarding.ask("b.", REQUEST))
+    with monkeypatch.context() as short:
+        # Only what does not come.
+        if lost == 1:
+            short.setattr(module, "TAKEN_WITHIN", 0.01)
+        elif lost == 3:
+            short.setattr(a.forwarding, "_timeout", 0.01)
+        reply = await within(a.forwarding.ask("b.", REQUEST))
     # Without the second one, the reply itself shows that the request was taken.
     assert reply == (TAKEN if lost == 2 else UNAVAILABLE)
     assert await within(a.forwarding.ask("b.", REQUEST)) == TAKEN
     assert b.asked == ([REQUEST] if lost == 1 else [REQUEST, REQUEST])
 
 
-async def test_a_node_that_is_gone(ends: tuple[End, End]) -> None:
+async def test_a_node_that_is_gone(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TAKEN_WITHIN", 0.01)
     a, _ = ends
     assert await within(a.forwarding.ask("c.", REQUEST)) is UNKNOWN
     # Anyone may invent a tag: other nodes have no work with it.
@@ -148,11 +155,13 @@ async def test_a_standstill_counts_as_one_look(ends: tuple[End, End]) -> None:
     assert await within(asked) == TAKEN
 
 
-async def test_a_node_that_goes_while_it_is_asked(ends: tuple[End, End]) -> None:
+async def test_a_node_that_goes_while_it_is_asked(ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TAKEN_WITHIN", 0.01)
     a, _ = ends
     a.wire.loses = {1}
     asked = asyncio.ensure_future(a.forwarding.ask("b.", REQUEST))
-    await until(lambda: a.wire.sent)
+    await asyncio.sleep(0)
+    assert a.wire.sent == 1
     a.there.clear()
     assert await within(asked) is UNKNOWN
 
@@ -160,7 +169,6 @@ async def test_a_node_that_goes_while_it_is_asked(ends: tuple[End, End]) -> None
 async def test_what_waits_for_a_node_that_dies_is_answered_at_once(ends: tuple[End, End]) -> None:
     a, b = ends
     b.reply = None
-    a.forwarding._timeout = 1000.0
     asked = asyncio.ensure_future(a.forwarding.ask("b.", REQUEST))
     await until(lambda: b.asked)
     a.forwarding.gone("c.")
@@ -181,7 +189,6 @@ async def test_what_waits_for_a_node_that_dies_is_answered_at_once(ends: tuple[E
 async def test_what_waits_when_the_backplane_goes_is_answered_at_once(ends: tuple[End, End]) -> None:
     a, b = ends
     b.reply = None
-    a.forwarding._timeout = 1000.0
     asked = asyncio.ensure_future(a.forwarding.ask("b.", REQUEST))
     await until(lambda: b.asked)
     a.forwarding.away()
@@ -191,6 +198,7 @@ async def test_what_waits_when_the_backplane_goes_is_answered_at_once(ends: tupl
 async def test_a_node_that_takes_the_request_and_does_not_answer(ends: tuple[End, End]) -> None:
     a, b = ends
     b.reply = None
+    a.forwarding._timeout = 0.01
     assert await within(a.forwarding.ask("b.", REQUEST)) is UNAVAILABLE
 
 

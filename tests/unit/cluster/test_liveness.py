@@ -69,6 +69,7 @@ async def test_late_messages_are_counted_once() -> None:
 
 
 def test_the_other_nodes_are_unknown_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "BEAT", 1000.0)
     parts = Parts()
     assert parts.liveness.others() is None
     parts.liveness.heartbeats.heard(8, 0.0)

@@ -27,7 +27,8 @@ def teller() -> Teller:
 
 
 @pytest.fixture
-def patterns(teller: Teller) -> PatternRooms:
+def patterns(teller: Teller, monkeypatch: pytest.MonkeyPatch) -> PatternRooms:
+    monkeypatch.setattr("fanwire.cluster.pattern_rooms.ALONG", 1000.0)
     return PatternRooms(cast("Any", teller), 7)
 
 

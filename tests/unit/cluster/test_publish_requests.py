@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from helpers.wait import until
 
 from fanwire.backplane.publish_exchange import (
     ASK,
@@ -48,7 +49,7 @@ async def test_it_says_that_it_is_there_and_publishes() -> None:
     assert carrier.heard == ["w", "wtag."]
     requests.heard(pack_exchange(PublishExchange(ASK, "me", 0)))
     requests.heard(pack_exchange(PublishExchange(PUBLISH, "me", 3, body=b"x")))
-    await asyncio.sleep(0.01)
+    await until(lambda: len(carrier.sent) == 2)
     assert carrier.sent == [
         ("Wme", PublishExchange(HERE, "tag.", 0)),
         ("Wme", PublishExchange(RESULTS, "tag.", 3, 200, b"xx")),
@@ -69,8 +70,7 @@ async def test_too_many_batches_are_told_to_come_later() -> None:
         requests.heard(pack_exchange(PublishExchange(PUBLISH, "me", number)))
     assert [(answer.number, answer.status) for _, answer in carrier.sent] == [(MOST, 503)]
     gate.set()
-    await asyncio.sleep(0.05)
-    assert len(carrier.sent) == MOST + 1
+    await until(lambda: len(carrier.sent) == MOST + 1)
     await tasks.end()
 
 

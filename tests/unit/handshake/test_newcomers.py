@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -116,10 +117,14 @@ def test_a_socket_of_the_hosts(house: House) -> None:
 def test_only_a_few_are_told_of_at_once(house: House) -> None:
     peers = [house.dial() for _ in range(10)]
     until_sync(lambda: house.engine.waiting == len(peers))
-    counts = []
-    while batch := house.engine.events():
-        counts.append(len(batch))
-    assert counts == [4, 4, 2]
+    counts: list[int] = []
+
+    def are_all_told() -> bool:
+        counts.append(len(house.engine.events()))
+        return sum(counts) == len(peers)
+
+    until_sync(are_all_told)
+    assert max(counts) <= 4
     for peer in peers:
         peer.close()
 
@@ -240,7 +245,9 @@ def test_every_descriptor_is_given_back(house: House) -> None:
             peer.close()
         until_sync(lambda: not house.engine.waiting)
 
+    # What other tests have left behind may be closed at any time.
+    gc.collect()
     before = descriptors()
     for _ in range(3):
         wave()
-    until_sync(lambda: descriptors() == before)
+    until_sync(lambda: descriptors() <= before)

@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from helpers.wait import within
 
 from fanwire.http.body_reader import TooLarge, read_body
+from fanwire.testing import FakeClock
 
 
 class Body:
@@ -63,12 +65,13 @@ async def test_one_that_stops_has_an_end() -> None:
 
 async def test_one_that_comes_at_the_least_rate_has_the_time_it_takes() -> None:
     one = Body()
-    reading = asyncio.ensure_future(read_body(one.receive, 10_000, 0.2, 1000))
-    for _ in range(10):
-        one.feed(bytes(300))
-        await asyncio.sleep(0.05)
-    one.end()
-    assert len(await reading) == 3000
+    with FakeClock(settle=0) as clock:
+        reading = asyncio.ensure_future(read_body(one.receive, 10_000, 200.0, 1))
+        for _ in range(10):
+            one.feed(bytes(300))
+            await clock.advance(100)
+        one.end()
+        assert len(await within(reading)) == 3000
 
 
 async def test_one_that_drips_is_over_however_long_it_goes_on() -> None:

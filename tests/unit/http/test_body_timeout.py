@@ -12,7 +12,7 @@ async def test_one_that_stands_still_is_found_out() -> None:
     watch = BodyTimeout(0.02, lambda: True, still.set)
     watch.begin()
     watch.begin()
-    await asyncio.wait_for(still.wait(), 5)
+    await asyncio.wait_for(still.wait(), 20)
 
 
 async def test_one_that_goes_on_or_is_not_read_is_left_alone() -> None:
@@ -45,5 +45,5 @@ async def test_what_nobody_wants_has_an_end() -> None:
     watch.begin()
     watch.end_within(0.05, end.set)
     watch.begin()
-    await asyncio.wait_for(end.wait(), 5)
+    await asyncio.wait_for(end.wait(), 20)
     assert not still.is_set()

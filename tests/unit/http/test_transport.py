@@ -74,7 +74,7 @@ async def test_one_that_is_still_sending_is_read_for_a_moment(monkeypatch) -> No
         http.close()
         http.close()
         assert transport.calls == (["end", "read"] if can_end else ["read"])
-        await asyncio.wait_for(transport.aborted.wait(), 5)
+        await asyncio.wait_for(transport.aborted.wait(), 20)
         assert transport.calls[-2:] == ["close", "abort"]
         http.lost()
 
@@ -83,7 +83,7 @@ async def test_one_that_does_not_take_what_is_left_is_cut_off() -> None:
     transport = Transport()
     http = HttpTransport(transport, 0.01, lambda: True)
     http.close()
-    await asyncio.wait_for(transport.aborted.wait(), 5)
+    await asyncio.wait_for(transport.aborted.wait(), 20)
     assert transport.calls == ["close", "abort"]
 
 
@@ -98,7 +98,7 @@ async def test_one_that_takes_something_is_not() -> None:
     transport = Draining()
     http = HttpTransport(transport, 0.01, lambda: True)
     http.pause_writing()
-    await asyncio.wait_for(transport.aborted.wait(), 5)
+    await asyncio.wait_for(transport.aborted.wait(), 20)
     assert sizes == [], "it is cut off when it has taken nothing since the look before"
     assert http.is_over
 

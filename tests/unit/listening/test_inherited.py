@@ -62,7 +62,7 @@ def some_datagrams() -> int:
 
 def some_connection() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        connection = socket.create_connection(server.getsockname(), timeout=5)
+        connection = socket.create_connection(server.getsockname(), timeout=20)
         # Reset by the end of the listener, it would be none any more.
         KEPT.append(server.accept()[0])
         return connection.detach()

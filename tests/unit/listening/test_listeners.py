@@ -42,7 +42,7 @@ async def test_all_addresses_are_those_of_both_families_at_one_port(choose: Call
         assert [sock.getsockname()[:2] for sock in sockets] == [("::", one.port), ("0.0.0.0", one.port)]
         assert reaches(socket.AF_INET6, ("::1", one.port))
         # A peer of IPv4 shows an address of IPv4.
-        with socket.create_connection(("127.0.0.1", one.port), timeout=5) as peer:
+        with socket.create_connection(("127.0.0.1", one.port), timeout=20) as peer:
             accepted, address = sockets[1].accept()
             accepted.close()
             assert address == peer.getsockname()
@@ -150,7 +150,7 @@ async def test_a_port_is_reserved_right_after_a_server_that_had_connections() ->
     first = Listeners(Tcp(port=0))
     with closed(first):
         (sock,) = await first.bind(100)
-        with socket.create_connection(("127.0.0.1", first.port), timeout=5) as peer:
+        with socket.create_connection(("127.0.0.1", first.port), timeout=20) as peer:
             accepted, _ = sock.accept()
             # The one that ends first keeps the address for a minute.
             accepted.close()

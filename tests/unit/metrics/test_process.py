@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
+from helpers.wait import DEADLINE
 from prometheus_client import CollectorRegistry, Counter
 
 from fanwire.metrics.process import process_metrics, with_process
@@ -18,7 +19,8 @@ def registry() -> CollectorRegistry:
     return made
 
 
-async def test_the_process_is_measured() -> None:
+async def test_the_process_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwire.metrics.process.PATIENCE", DEADLINE)
     found = {sample.name for family in await with_process(registry()) for sample in family.samples}
     assert found >= {
         "done_total", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",

@@ -8,6 +8,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from helpers.wait import DEADLINE
+
 from fanwire.process.exit import busy_threads, end_tasks
 
 
@@ -21,7 +23,7 @@ def test_a_thread_that_works_is_left_and_one_that_waits_for_work_is_not() -> Non
 
     with ThreadPoolExecutor(1) as idle, ThreadPoolExecutor(1, "busy") as busy:
         idle.submit(int).result()
-        assert busy_threads(before, time.monotonic() + 5) == []
+        assert busy_threads(before, time.monotonic() + DEADLINE) == []
         working = busy.submit(work)
         is_there.wait()
         try:
@@ -32,16 +34,17 @@ def test_a_thread_that_works_is_left_and_one_that_waits_for_work_is_not() -> Non
         finally:
             go_on.set()
         working.result()
-        assert busy_threads(before, time.monotonic() + 5) == []
+        assert busy_threads(before, time.monotonic() + DEADLINE) == []
 
 
 def test_a_task_that_swallows_its_cancellation_is_left() -> None:
     loop = asyncio.new_event_loop()
+    is_over = loop.create_future()
 
     async def stubborn() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
-        await asyncio.sleep(0.2)
+        await is_over
 
     async def obedient() -> None:
         await asyncio.sleep(60)
@@ -51,5 +54,6 @@ def test_a_task_that_swallows_its_cancellation_is_left() -> None:
     (name,) = loop.run_until_complete(end_tasks(loop, time.monotonic()))
     assert "stubborn" in name
     assert tasks[1].cancelled()
+    is_over.set_result(None)
     loop.run_until_complete(tasks[0])
     loop.close()

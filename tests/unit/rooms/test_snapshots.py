@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers.wait import DEADLINE
 
 from fanwire.config import Config
 from fanwire.handlers.calls import ApplicationCalls, ApplicationError
@@ -16,8 +17,6 @@ from fanwire.protocol.envelopes import Refusal
 from fanwire.rooms.rules import RoomPolicy, Snapshot
 from fanwire.rooms.snapshots import Snapshots
 
-TIMEOUT = 0.05
-
 
 class Positions:
     """As much of an engine as is used."""
@@ -26,10 +25,10 @@ class Positions:
         return ("e", 0)
 
 
-def made(snapshot: Callable[[str], Any]) -> tuple[Snapshots, RoomPolicy]:
+def made(snapshot: Callable[[str], Any], timeout: float = DEADLINE) -> tuple[Snapshots, RoomPolicy]:
     slices = TimeSlices(asyncio.get_running_loop())
     policy = RoomPolicy("*", history=1, snapshot=snapshot)
-    limits = Limits(Config(snapshot_timeout=TIMEOUT), lambda limit: None)
+    limits = Limits(Config(snapshot_timeout=timeout), lambda limit: None)
     return Snapshots(Positions(), slices, ApplicationCalls(), asyncio.ensure_future, limits), policy
 
 
@@ -107,7 +106,7 @@ async def test_a_call_that_does_not_end_is_cancelled_and_there_is_no_second_one_
                 continue
         return Snapshot(1, calls)
 
-    snapshots, policy = made(snapshot)
+    snapshots, policy = made(snapshot, 0.05)
     for _ in range(3):
         with pytest.raises(Refusal, match="takes too long") as refused:
             await asyncio.wait_for(snapshots.of(policy, "a"), 20)

@@ -30,5 +30,5 @@ async def test_each_link_counts_once_by_its_kind() -> None:
         assert not table.idle.is_set()
     assert (table.by_id, sum(table.kinds.values())) == ({2: two}, 1)
     table.remove(two)
-    await asyncio.wait_for(table.idle.wait(), 1)
+    await asyncio.wait_for(table.idle.wait(), 20)
     assert not any(table.kinds.values())

@@ -37,14 +37,15 @@ async def test_a_link_is_there_until_it_has_ended() -> None:
 
 
 async def test_a_close_event_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback_links, "FAREWELL", 0.01)
     links = FallbackLinks(LinkTokens())
     one, two = opened(links), opened(links)
-    for link in (one, two):
-        link.deliver(FAREWELL)
-        link.gone("over")
+    one.deliver(FAREWELL)
+    one.gone("over")
     assert await within(links.answer(LinkRequest(one.token))) == LinkReply(200, FAREWELL)
     assert await within(links.answer(LinkRequest(one.token))) is UNKNOWN
+    monkeypatch.setattr(fallback_links, "FAREWELL", 0.01)
+    two.deliver(FAREWELL)
+    two.gone("over")
     await until(lambda: not len(links))
     assert await within(links.answer(LinkRequest(two.token))) is UNKNOWN
 
