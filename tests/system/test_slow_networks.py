@@ -156,17 +156,18 @@ async def test_a_client_without_pings_from_the_server_waits_while_its_own_messag
 
 async def test_a_message_in_parts_has_the_time_that_it_takes() -> None:
     # Each part is worth two seconds more.
-    async with talkative({"message_timeout": 1.0, "min_rate": 100}).listens() as server, await server.peer() as peer:
-        await peer.send(frame(TEXT, b"", fin=False))
+    config = {"ping_interval": 0, "message_timeout": 1.0, "min_rate": 100}
+    async with talkative(config).listens() as server, await server.peer() as peer:
+        await peer.send(frame(TEXT, b"x" * 200, fin=False))
         for _ in range(20):
             await peer.send(frame(CONT, b"x" * 200, fin=False))
             await asyncio.sleep(0.06)
         await peer.send(frame(CONT, b""))
-        await until(lambda: server.heard == ["x" * 4000])
+        await until(lambda: server.heard == ["x" * 4200])
 
 
 async def test_a_close_waits_for_what_is_on_its_way() -> None:
-    async with talkative({"close_timeout": 0.7}) as server, slow_link(server) as proxy:
+    async with talkative({"close_timeout": 1.4}) as server, slow_link(server) as proxy:
         proxy.down.change(bandwidth=RATE)
         async with await Peer.dial("127.0.0.1", proxy.port) as peer:
             await peer.upgrade("/a")
@@ -183,8 +184,8 @@ async def test_a_body_by_http_has_the_time_that_it_takes() -> None:
         talkative({"http_body_timeout": 1.0, "min_rate": 1000}, api_keys=["key"]) as server,
         await server.dial() as peer,
     ):
-        head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 20000\r\n\r\n"
-        await peer.send(head.encode())
+        head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 22000\r\n\r\n"
+        await peer.send(head.encode() + bytes(2000))
         for _ in range(10):
             await peer.send(bytes(2000))
             await asyncio.sleep(0.12)
