@@ -80,10 +80,10 @@ impl Tunnel {
         *is_left |= inward.is_refused;
         let is_more_in = if *is_left { false } else { passed? };
         let mut passed = outward.go_on(host, client, buffer);
-        if *is_left && passed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset) {
-            // The kernel says so if the host has closed its end before it has read all. Nothing follows what it has
-            // written.
-            outward.is_ended = true;
+        if passed.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset) {
+            // The kernel says so if the host has closed its end before it has read all, which the poll may not have told
+            // yet. Nothing follows what it has written. If it is the client that was reset, the next write fails.
+            (*is_left, outward.is_ended) = (true, true);
             passed = outward.go_on(host, client, buffer);
         }
         let is_more_out = passed?;

@@ -5,7 +5,7 @@ Commands come on stdin, one line each, and each is answered by a line of JSON:
     publish COUNT      publishes so many messages of 1,000 bytes; answered once the client has read them
     limit BYTES        no file may become larger (RLIMIT_FSIZE); -1: no limit
     run COMMAND        runs a command in a shell, and so in this process's mounts
-    stats              what is known of the recording
+    stats              what is known of the recording, and how many messages wait to be written
     end                ends the recording, and tells what its files contain
 """
 
@@ -65,7 +65,9 @@ class RecordedServer:
         return (await asyncio.to_thread(subprocess.run, argument, **options)).stderr
 
     async def _stats(self, argument: str) -> Any:
-        return {**asdict(self._recorder.stats), "failing": self._server._gauges()["failing_recordings"]}
+        stats = self._recorder.stats
+        waiting = self._published - stats.messages - stats.left_out
+        return {**asdict(stats), "waiting": waiting, "failing": self._server._gauges()["failing_recordings"]}
 
     async def _end(self, argument: str) -> Any:
         stats = await self._recorder.stop()

@@ -152,6 +152,8 @@ class Peer:
     async def end(self) -> bytes:
         """Reads to the end of the connection, by FIN or RST, and ends it, too; returns what came before."""
         rest = bytearray()
+        # With TLS, uvloop drops what is not decrypted yet if the end comes while a full reader has it wait.
+        self.reader._limit = 1 << 40
         try:
             while data := await within(self.reader.read(1 << 16)):
                 rest += data

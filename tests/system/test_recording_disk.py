@@ -75,10 +75,11 @@ class Recorded:
             await asyncio.sleep(0.01)
 
     async def write(self, count: int) -> None:
-        """Publishes some messages that the queue holds, and waits until they are in the file."""
-        before = (await self.ask("stats"))["messages"]
+        """Publishes some messages that the queue holds once it is empty, and waits until they are in the file."""
+        before = await self.stats(waiting=0)
         assert await self.ask(f"publish {count}")
-        await self.stats(messages=before + count)
+        after = await self.stats(waiting=0)
+        assert after["messages"] - before["messages"] == count
 
     async def told(self, text: str) -> None:
         """Waits for a line of the log, which comes once."""

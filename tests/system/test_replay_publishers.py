@@ -89,6 +89,6 @@ async def test_a_publisher_keeps_the_times_between_messages(way: str, tmp_path: 
     first, *_, last = [one.time_ns for one in recording.records()]
     async with publisher_to(way, tmp_path / "nats") as (_, publisher):
         report = await fanwire.replay(recording, publisher, speed=2.0)
-    # It is late at most, never early.
+    # It is late at most, never early: but the clock of a loop may have whole milliseconds, and so may its timers.
     assert report.messages == 3
-    assert report.seconds >= (last - first) / 1e9 / 2
+    assert report.seconds >= (last - first) / 1e9 / 2 - 0.002

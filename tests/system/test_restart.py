@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from helpers.serving import Book, take
 from helpers.site import site
-from helpers.wait import DEADLINE, until_sync, within
+from helpers.wait import DEADLINE, until, until_sync, within
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -69,7 +69,7 @@ def nothing_is_left() -> Iterator[None]:
         gc.collect()
         return threads() <= before[0] and descriptors() <= before[1]
 
-    until_sync(is_clean, "no thread and no descriptor is left", 10.0)
+    until_sync(is_clean, "no thread and no descriptor is left")
 
 
 async def resolve() -> None:
@@ -129,6 +129,7 @@ def test_a_server_runs_in_one_loop_after_the_other(loops: tuple[str, str]) -> No
             await use(TWO)
             assert b"mine" in await get(ONE, "/mine")
             assert b" 200 " in await get(ONE, "/readyz")
+            await until(lambda: not ONE.connections)
             assert b"fanwire_connections 0.0" in await get(ONE, "/metrics")
 
     for loop in loops:

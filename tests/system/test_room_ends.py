@@ -200,7 +200,7 @@ async def test_a_failure_that_passes_ends_no_room(encoding: str, failure: str) -
                 await asyncio.sleep(3600)
         return True
 
-    server = Book({"grace": 0.0, "handshake_timeout": 0.3}, authorize=authorize)
+    server = Book({"grace": 0.0, "handshake_timeout": 1.0}, authorize=authorize)
     server.room("*")
     async with server, connect(server.url, encoding=encoding) as client:
         a, b = await within(client.join("a")), await within(client.join("b"))

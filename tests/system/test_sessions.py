@@ -291,10 +291,12 @@ async def test_another_encoding_is_another_session() -> None:
 async def test_those_who_wait_are_bounded() -> None:
     async with Book({"max_parked": 2}) as server:
         talks = [await Talk.open(server) for _ in range(3)]
-        for talk in talks:
+        for count, talk in enumerate(talks, 1):
             talk.cut()
-            await until(lambda talk=talk: [c for c in server.connections if c.is_reconnecting or not c.state])
-            await asyncio.sleep(0.05)
+            # One after the other, so that the first has waited longest.
+            await until(
+                lambda count=count: sum(c.is_reconnecting for c in server.connections) + len(server.closed) == count
+            )
         await server.ended()
         async with await Talk.open(server, after=talks[0]) as back:
             assert back.welcome["reason"] == "overflow"

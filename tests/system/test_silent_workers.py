@@ -57,7 +57,7 @@ async def test_a_worker_that_is_stopped_is_told_by_the_parent_and_by_the_others(
         headers = {"Authorization": f"Bearer {KEY}"}
         # One connection for all requests: so they go to the worker that is not stopped.
         async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=1)) as http:
-            assert await within(troubles(http, url)) == []
+            await within(until_told(http, url, ""), 2 * DEADLINE)
             (stopped,) = (worker for worker in workers(program) if not clients_at(worker, url))
             stopped.suspend()
             try:

@@ -210,7 +210,7 @@ async def test_a_slow_application_does_not_keep_its_token_from_being_renewed() -
 
 
 async def test_a_session_that_keeps_nothing_is_not_disconnected_either() -> None:
-    config = {"replay_bytes": 0, "connection_bytes": 16 << 20, "ping_interval": 0.5, "ping_timeout": 0.4}
+    config = {"replay_bytes": 0, "connection_bytes": 16 << 20, "ping_interval": 0.5, "ping_timeout": 1.2}
     async with slow(config) as (server, client, room):
         states = noted(client)
         await publish(server, 70, 100_000)
@@ -279,11 +279,11 @@ async def test_a_slow_handler_does_not_make_the_server_look_dead() -> None:
         await go_on.wait()
         return payload
 
-    async with server, connect(server.url, heartbeat=0.3) as client:
+    async with server, connect(server.url, heartbeat=1.0) as client:
         states = noted(client)
         calls = [asyncio.ensure_future(client.request("work", number)) for number in range(30)]
         # As long as it takes to give up a server that says nothing, and longer.
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(2.3)
         go_on.set()
         assert await within(asyncio.gather(*calls)) == list(range(30))
         assert states == []

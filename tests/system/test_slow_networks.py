@@ -16,12 +16,14 @@ from fanwire.client import Client, connect
 from fanwire.state import ConnectionState
 from fanwire.testing.tcp_proxy import TcpProxy
 
-PINGS = {"ping_interval": 0.3, "ping_timeout": 0.2}
-"""Some pings fall into each of the transfers below, and would end them."""
-RATE = 80_000
+PINGS = {"ping_interval": 0.3, "ping_timeout": 0.7}
+"""Some pings fall into each of the transfers below, and would end them. A busy machine has time for the other pongs."""
+RATE = 45_000
 """Bytes a second of the slow direction."""
 LARGE = 72_000
-"""Bytes of a message that takes nine tenths of a second."""
+"""Bytes of a message that takes more than twice as long as a ping may."""
+HEARTBEAT = 0.7
+"""Seconds for the clients' own pings, with the same."""
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
 
@@ -135,7 +137,7 @@ async def test_a_session_goes_on_with_a_large_message_that_was_cut_off() -> None
 async def test_a_client_without_pings_from_the_server_waits_for_what_comes() -> None:
     async with talkative({"ping_interval": 0}) as server, slow_link(server) as proxy:
         proxy.down.change(bandwidth=RATE)
-        async with connect(f"ws://127.0.0.1:{proxy.port}", heartbeat=0.3) as client:
+        async with connect(f"ws://127.0.0.1:{proxy.port}", heartbeat=HEARTBEAT) as client:
             states = noted(client)
             room = await within(client.join("a"))
             server.publish("a", "x" * LARGE)
@@ -146,24 +148,26 @@ async def test_a_client_without_pings_from_the_server_waits_for_what_comes() -> 
 async def test_a_client_without_pings_from_the_server_waits_while_its_own_message_leaves() -> None:
     async with talkative({"ping_interval": 0}) as server, slow_link(server) as proxy:
         proxy.up.change(bandwidth=RATE)
-        async with connect(f"ws://127.0.0.1:{proxy.port}", heartbeat=0.3) as client:
+        async with connect(f"ws://127.0.0.1:{proxy.port}", heartbeat=HEARTBEAT) as client:
             states = noted(client)
             assert await within(client.publish("a", "x" * LARGE)) == 1
             assert states == []
 
 
 async def test_a_message_in_parts_has_the_time_that_it_takes() -> None:
-    async with talkative({"message_timeout": 0.2, "min_rate": 1000}).listens() as server, await server.peer() as peer:
-        await peer.send(frame(TEXT, b"", fin=False))
+    # Each part is worth two seconds more.
+    config = {"ping_interval": 0, "message_timeout": 1.0, "min_rate": 100}
+    async with talkative(config).listens() as server, await server.peer() as peer:
+        await peer.send(frame(TEXT, b"x" * 200, fin=False))
         for _ in range(20):
             await peer.send(frame(CONT, b"x" * 200, fin=False))
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.06)
         await peer.send(frame(CONT, b""))
-        await until(lambda: server.heard == ["x" * 4000])
+        await until(lambda: server.heard == ["x" * 4200])
 
 
 async def test_a_close_waits_for_what_is_on_its_way() -> None:
-    async with talkative({"close_timeout": 0.3}) as server, slow_link(server) as proxy:
+    async with talkative({"close_timeout": 1.4}) as server, slow_link(server) as proxy:
         proxy.down.change(bandwidth=RATE)
         async with await Peer.dial("127.0.0.1", proxy.port) as peer:
             await peer.upgrade("/a")
@@ -176,14 +180,15 @@ async def test_a_close_waits_for_what_is_on_its_way() -> None:
 
 async def test_a_body_by_http_has_the_time_that_it_takes() -> None:
     async with (
-        talkative({"http_body_timeout": 0.2, "min_rate": 10_000}, api_keys=["key"]) as server,
+        # Each part is worth two seconds more.
+        talkative({"http_body_timeout": 1.0, "min_rate": 1000}, api_keys=["key"]) as server,
         await server.dial() as peer,
     ):
-        head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 20000\r\n\r\n"
-        await peer.send(head.encode())
+        head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 22000\r\n\r\n"
+        await peer.send(head.encode() + bytes(2000))
         for _ in range(10):
             await peer.send(bytes(2000))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.12)
         assert (await peer.response()).status == 200
 
 

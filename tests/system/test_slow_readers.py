@@ -52,7 +52,8 @@ async def read(peer: Peer) -> list[int]:
 
 
 async def test_reliable_closes_the_stalled_one_to_reconnect() -> None:
-    async with Book(SMALL) as server, server.client("/a") as fast, await server.peer("/a", rcvbuf=4096) as stalled:
+    patient = {**SMALL, "close_timeout": 20.0}
+    async with Book(patient) as server, server.client("/a") as fast, await server.peer("/a", rcvbuf=4096) as stalled:
         published = await publish_until(server, fast, "closed_slow")
         # It is told why, after a part of the stream without gap; what waited was dropped, and counted.
         got = []

@@ -251,7 +251,7 @@ async def test_links_are_counted_by_transport() -> None:
         await one.open()
         await two.open()
         async with server.client():
-            assert [links(server, name) for name in ("websocket", "sse", "long-poll")] == [1, 1, 1]
+            await until(lambda: [links(server, name) for name in ("websocket", "sse", "long-poll")] == [1, 1, 1])
         one.cut()
         await until(lambda: links(server, "sse") == 0)
         assert links(server, "long-poll") == 1

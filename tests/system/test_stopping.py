@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 import fanwire
 
-BOUND = 8.0
+BOUND = 30.0
 """Seconds that a stop with a timeout of 0.2 s may take here: 5 s more, and a busy machine."""
 
 
@@ -209,7 +209,7 @@ async def test_each_connection_that_began_ends_once(how: str, is_async: bool) ->
 
 @pytest.mark.parametrize("end", ["expired", "stop", "revoked"])
 async def test_a_session_that_waits_ends_once_and_its_handler_is_not_cancelled_before(end: str) -> None:
-    server = Book({"grace": 0.3 if end == "expired" else 60.0, "handler_grace": 0.05})
+    server = Book({"grace": 1.5 if end == "expired" else 60.0, "handler_grace": 0.05})
     seen: list[str] = []
 
     @server.on("wait")

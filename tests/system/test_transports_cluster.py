@@ -88,7 +88,6 @@ async def test_a_poll_waits_at_the_other_node(nodes: Cluster) -> None:
 
 
 async def test_a_post_whose_answer_is_lost_is_done_once(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarding, "TAKEN_WITHIN", 0.2)
     first, noted = noting(nodes)
     async with first as a, nodes.node() as b, Fallback(a.port) as client:
         await client.open()
@@ -98,10 +97,12 @@ async def test_a_post_whose_answer_is_lost_is_done_once(nodes: Cluster, monkeypa
         there = a._running.node._parts.forwarding  # type: ignore[attr-defined]  # of a cluster
         send = there._send
         monkeypatch.setattr(there, "_send", lambda *args: True)
+        monkeypatch.setattr(forwarding, "TAKEN_WITHIN", 0.2)
         answer = await client.post({"type": "note", "payload": 1})
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         await until(lambda: noted)
         monkeypatch.setattr(there, "_send", send)
+        monkeypatch.setattr(forwarding, "TAKEN_WITHIN", 20.0)
         assert (await client.post({"type": "note", "payload": 1}, number=1)).status == 204
         await client.say({"type": "note", "payload": 2})
         await until(lambda: len(noted) == 2)
@@ -125,7 +126,6 @@ async def test_a_backplane_that_is_away(nodes: Cluster, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("quick_deaths")
 async def test_a_node_that_has_gone(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarding, "TAKEN_WITHIN", 0.1)
     async with nodes.node() as b, Fallback(0, "long-poll") as client:
         async with nodes.node() as a:
             client.port = a.port
@@ -135,6 +135,7 @@ async def test_a_node_that_has_gone(nodes: Cluster, monkeypatch: pytest.MonkeyPa
             await until(lambda: b._http.connections)
         # Its farewell has come through the other node.
         assert (await within(waiting))["code"] == 1001
+        monkeypatch.setattr(forwarding, "TAKEN_WITHIN", 0.1)
         assert (await answered(client, number=1)).status == 404
 
 

@@ -59,10 +59,8 @@ class HttpTransport:
         self.is_over = True
         if self._transport.is_closing():
             return
-        loop = asyncio.get_running_loop()
         if self._has_read():
-            self._transport.close()
-            self._ending = loop.call_later(self._write_timeout, self._transport.abort)
+            self._end()
         else:
             try:
                 if self._transport.can_write_eof():
@@ -72,7 +70,7 @@ class HttpTransport:
                 self._transport.abort()
                 return
             self._transport.resume_reading()
-            self._ending = loop.call_later(LINGER, self._end)
+            self._ending = asyncio.get_running_loop().call_later(LINGER, self._end)
 
     def is_closing(self) -> bool:
         """Whether it was closed or the connection was lost."""
@@ -160,8 +158,16 @@ class HttpTransport:
 
     def _end(self) -> None:
         self._transport.close()
-        # A peer that does not read its answer is cut off.
-        self._ending = asyncio.get_running_loop().call_later(self._write_timeout, self._transport.abort)
+        self._look_at_rest(None)
+
+    def _look_at_rest(self, before: int | None) -> None:
+        # A peer that takes nothing of what is left is cut off, and one that is slow is not.
+        unsent = self._transport.get_write_buffer_size()
+        if before is not None and unsent >= before:
+            self._transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._ending = loop.call_later(self._write_timeout, self._look_at_rest, unsent)
 
 
 LARGE = 16 << 10

@@ -87,6 +87,21 @@ async def test_one_that_does_not_take_what_is_left_is_cut_off() -> None:
     assert transport.calls == ["close", "abort"]
 
 
+async def test_one_that_takes_what_is_left_slowly_is_not_cut_off_before_it_takes_nothing() -> None:
+    sizes = [100, 90, 80, 70, 70]
+
+    class Draining(Transport):
+        def get_write_buffer_size(self) -> int:
+            return sizes.pop(0)
+
+    transport = Draining()
+    http = HttpTransport(transport, 0.01, lambda: True)
+    http.close()
+    await asyncio.wait_for(transport.aborted.wait(), 5)
+    assert (sizes, transport.calls) == ([], ["close", "abort"])
+    http.lost()
+
+
 async def test_one_that_takes_something_is_not() -> None:
     # Each look reads the size, and once more if less waits.
     sizes = [100, 90, 90, 80, 80, 70, 70, 70]
