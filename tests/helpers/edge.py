@@ -133,4 +133,3 @@ class Edge:
             # Only root can become somebody else.
             changes |= {"user haproxy": "", "group haproxy": "", "chroot /var/lib/haproxy": ""}
         return changes
-

@@ -94,7 +94,9 @@ def later(request: fanwire.Request) -> fanwire.Identity:
     return fanwire.Identity(subject="ann" if request.renewal is None else "bob", expires=time.time() + 1.0)
 
 
-@way("The token has expired, and the new one was refused", {"token_notice": 0.1, "token_grace": 1.0}, authenticate=later)
+@way(
+    "The token has expired, and the new one was refused", {"token_notice": 0.1, "token_grace": 1.0}, authenticate=later
+)
 async def _(server: Book) -> None:
     talk = await Talk.open(server)
     name = await talk.say("token", payload={"token": "bobs"})

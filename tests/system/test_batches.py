@@ -138,9 +138,10 @@ async def test_answers_presence_and_skipped_keep_their_places() -> None:
 
 @CODECS
 async def test_a_reader_that_stalls_gets_its_backlog_in_fewer_messages(codec: str) -> None:
-    async with shop(**SMALL) as server, await Talk.open(
-        server, "/a", codec=codec, batch=True, sock=await small_socket(server)
-    ) as talk:
+    async with (
+        shop(**SMALL) as server,
+        await Talk.open(server, "/a", codec=codec, batch=True, sock=await small_socket(server)) as talk,
+    ):
         await talk.hear("joined")
         talk.socket.transport.pause_reading()
         for number in range(600):
