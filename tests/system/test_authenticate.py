@@ -205,7 +205,8 @@ async def test_one_that_ends_after_the_server_began_to_stop_lets_nobody_in() -> 
             await gate.wait()
         return "ann"
 
-    async with Book(authenticate=who) as server, await server.peer() as early, await server.dial() as late:
+    patient = {"drain_timeout": DEADLINE, "close_timeout": DEADLINE, "handshake_timeout": DEADLINE}
+    async with Book(patient, authenticate=who) as server, await server.peer() as early, await server.dial() as late:
         await late.send(request("/late"))
         await within(asked.wait())
         stop = asyncio.ensure_future(server.stop())
