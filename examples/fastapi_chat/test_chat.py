@@ -105,7 +105,7 @@ async def test_who_does_not_come_back_leaves_the_room(
     fanwire_proxy.refuse()
     fanwire_proxy.cut()
     await until(lambda: any(conn.is_reconnecting for conn in chat.server.connections))
-    assert room.count == 2
+    await until(lambda: room.count == 2, "alice has heard of bob")
     await fanwire_clock.advance(chat.server.config.grace + 1)
     await until(lambda: room.count == 1, "only alice is there")
 

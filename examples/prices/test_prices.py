@@ -9,7 +9,7 @@ import pytest
 from prices import PAIRS, TICK, Market, Quote, Trade, feed, make_server
 
 import fanwire
-from fanwire.testing import FakeClock, FaultProxy, ServerRun, expect, received
+from fanwire.testing import FakeClock, FaultProxy, ServerRun, expect
 
 
 @pytest.fixture
@@ -53,9 +53,11 @@ async def test_a_slow_reader_skips_and_ends_with_the_newest_price(
     for number in range(5000):
         fanwire_run.server.publish("quotes", Quote("EUR/USD", number, number + 1), key="EUR/USD")
     fanwire_proxy.resume()
-    quotes = await received(slow, quiet=0.5)
-    assert quotes[-1]["bid"] == 4999
-    assert len(quotes) < 5000
+    count, bid = 0, None
+    while bid != 4999:
+        bid = (await asyncio.wait_for(anext(slow), 20)).data["bid"]
+        count += 1
+    assert count < 5000
 
 
 async def test_a_reader_that_was_away_misses_no_trade(fanwire_run: ServerRun, fanwire_proxy: FaultProxy) -> None:

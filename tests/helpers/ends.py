@@ -70,9 +70,9 @@ async def go_on_elsewhere(server: Book, *, is_cut: bool) -> None:
     other = Book(backplane=MemoryBackplane(BUS))
     other.room("*")
     async with other:
+        before = set(BUS.kept)
         talk = await Talk.open(server)
-        # Its record is stored a moment later.
-        await asyncio.sleep(0.8)
+        await until(lambda: BUS.kept.keys() - before, "its record is stored")
         if is_cut:
             talk.cut()
             await parked(server)

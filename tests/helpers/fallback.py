@@ -221,9 +221,9 @@ class Fallback:
         """Closes the session by a POST and a poll, if the link is still there. The server sees no end of a link of
         long-poll, and would wait for a poll when it stops."""
         with contextlib.suppress(OSError, EOFError, asyncio.TimeoutError):
-            answer = await within(self.ask("POST", f"number={self.number + 1}&close=1000"), 1.0)
+            answer = await within(self.ask("POST", f"number={self.number + 1}&close=1000"))
             if answer.status == 204:
-                await within(self.ask("GET", f"received={self.received}"), 1.0)
+                await within(self.ask("GET", f"received={self.received}"))
 
     async def __aexit__(self, *error: object) -> None:
         self.cut()

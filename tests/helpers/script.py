@@ -48,7 +48,7 @@ class Script:
 
     def end(self) -> tuple[int, str, str]:
         """Waits for its end: status, output and errors."""
-        out, err = self.process.communicate(timeout=PROCESS)
+        out, err = self.process.communicate(timeout=2 * PROCESS)
         return self.process.returncode, out, err
 
     def __enter__(self) -> Script:

@@ -13,7 +13,7 @@ import pytest_asyncio
 from helpers.admin_client import Operator, admin, ask_by_query
 from helpers.nodes import Cluster, cluster
 from helpers.serving import Book, take
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 from websockets.exceptions import ConnectionClosed
 
 import fanwire
@@ -36,6 +36,8 @@ class Pair:
 @pytest_asyncio.fixture(params=["memory", "nats"])
 async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
+        # A node that takes its time is not away.
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("fanwire.admin.everywhere.TIMEOUT", DEADLINE)
         ground = await stack.enter_async_context(cluster(request.param, tmp_path))
         nodes = [
             await stack.enter_async_context(ground.node(authenticate=ask_by_query, admin=given))

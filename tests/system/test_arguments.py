@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers.serving import Book
+from helpers.wait import until
 
 import fanwire
 
@@ -81,6 +82,6 @@ async def test_a_wrong_argument_is_named_and_nothing_happens(subprotocol: str | 
                 await call(server, conn)
         assert conn.rooms == {"a"}
         assert conn.close_code is None
-        assert server.count("a") == 1
+        await until(lambda: server.count("a") == 1)
         assert server.publish("a", "x") == 1
         assert await server.presence("a") == {}

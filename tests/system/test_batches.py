@@ -4,6 +4,7 @@ come message by message."""
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,15 @@ def shop(**config: Any) -> Book:
 async def parked(server: Book, talk: Talk) -> None:
     talk.cut()
     await until(lambda: all(conn.is_reconnecting for conn in server.connections), "the session is parked")
+
+
+async def small_socket(server: Book) -> socket.socket:
+    """A connection whose kernel takes little that is not read: what it takes may leave message by message."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await within(asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port)))
+    return sock
 
 
 @CODECS
@@ -128,7 +138,10 @@ async def test_answers_presence_and_skipped_keep_their_places() -> None:
 
 @CODECS
 async def test_a_reader_that_stalls_gets_its_backlog_in_fewer_messages(codec: str) -> None:
-    async with shop(**SMALL) as server, await Talk.open(server, "/a", codec=codec, batch=True) as talk:
+    async with (
+        shop(**SMALL) as server,
+        await Talk.open(server, "/a", codec=codec, batch=True, sock=await small_socket(server)) as talk,
+    ):
         await talk.hear("joined")
         talk.socket.transport.pause_reading()
         for number in range(600):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.listening import free_port
 from helpers.program import without_settings
 from helpers.wait import PROCESS, until
 
@@ -63,7 +64,7 @@ class Node:
         self._config = folder / "settings.toml"
         self._config.write_text(SETTINGS)
         self._log = (folder / "nodes.log").open("ab")
-        self.port = 0
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -77,14 +78,12 @@ class Node:
         )
 
     async def started(self) -> None:
-        """Waits for the line that says where it listens."""
+        """Waits for the line that says where it listens, or for its end."""
         process = self.process
         assert process is not None
         assert process.stdout is not None
         with process.stdout:
-            line = await asyncio.get_running_loop().run_in_executor(None, process.stdout.readline)
-        if line:
-            self.port = int(line.rsplit(b":", 1)[1])
+            await asyncio.get_running_loop().run_in_executor(None, process.stdout.readline)
 
     def end(self, number: signal.Signals) -> None:
         """Ends it so."""

@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from helpers.certificates import Authority
+from helpers.listening import free_port
 from helpers.program import Program
 from helpers.wait import DEADLINE, PROCESS, within
 from helpers.wire import request
@@ -89,7 +90,7 @@ def test_compressed_lines_arrive(tmp_path: Path) -> None:
         url = server.url()
         with (
             subscriber("zip.a", url, "--count", "50", "--compress") as reader,
-            publisher("zip.a", url, "--compress", "--verbose") as writer,
+            publisher("zip.a", url, "--compress", "--verbose", "--transport", "websocket") as writer,
         ):
             writer.feed("\n".join(lines).encode(), end=True)
             assert (writer.exit_code(), reader.exit_code()) == (0, 0)
@@ -170,10 +171,11 @@ def test_a_signal_drains_and_subscribers_try_to_come_back(server: Program, url: 
 def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, tmp_path: Path) -> None:
     config = tmp_path / "quick.toml"
     config.write_text("[limits]\ndrain_spread = 0.0\n")
-    options = ("serve", "--insecure", "--config", str(config), "--api-key", KEY)
-    with Program(*options, "--port", "0") as first:
+    # A port that nobody else is given in between.
+    options = ("serve", "--insecure", "--config", str(config), "--api-key", KEY, "--port", str(free_port()))
+    with Program(*options) as first:
         url = first.url()
-        reader = Program("subscribe", "a", "--url", url, "--verbose")
+        reader = Program("subscribe", "a", "--url", url, "--verbose", "--transport", "websocket")
         with reader:
             assert re.fullmatch(r"session \S+ is new, by websocket", reader.err.next())
             assert re.fullmatch(r"joined a at \w+:0, reliable", reader.err.next())
@@ -185,7 +187,7 @@ def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, t
             first.kill(number)
             first.exit_code()
             assert re.fullmatch(r"reconnecting, a at \w+:1", reader.err.until("reconnecting"))
-            with Program(*options, "--port", str(urlsplit(url).port)) as second:
+            with Program(*options) as second:
                 second.url()
                 assert re.fullmatch(r"session \S+ is new, by websocket", reader.err.until("session"))
                 assert reader.err.until("gap") == "gap in a: new numbering after 1, messages continue after 0 (epoch)"
@@ -273,7 +275,7 @@ def test_a_line_that_is_not_taken_is_named_at_once(url: str) -> None:
 
 
 def test_verbose_tells_of_the_session_of_a_publisher(url: str) -> None:
-    with publisher("a", url, "--verbose") as writer:
+    with publisher("a", url, "--verbose", "--transport", "websocket") as writer:
         writer.feed(b"one\n", end=True)
         assert writer.exit_code() == 0
         session, *rest = writer.err.rest()

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from helpers.door import Door
+from helpers.listening import free_port
 from helpers.serving import Book
 from helpers.wait import until, within
 
@@ -67,7 +68,7 @@ async def test_after_the_grace_period_history_fills_the_gap() -> None:
     server = Book({"grace": 0.0}, authenticate=door)
     server.room("kept", history=100)
     server.room("lost")
-    async with server, fanwire.connect(server.url) as client:
+    async with server, fanwire.connect(server.url, max_attempts=None) as client:
         kept, lost = await client.join("kept"), await client.join("lost")
         gaps: list[fanwire.Gap] = []
         lost.on_gap(gaps.append)
@@ -210,7 +211,8 @@ async def test_refusals_and_terminal_closes_are_errors() -> None:
 
 
 async def test_a_server_that_stops_is_waited_for_and_found_again() -> None:
-    first = Book({"drain_spread": 0.0})
+    # A port that nobody else is given in between.
+    first = Book({"drain_spread": 0.0}, port=free_port())
     first.room("a", history=10)
     async with first:
         port = first.port

@@ -54,12 +54,13 @@ async def test_what_is_given_up_while_offline_is_not_done_later(encoding: str, g
 
 @CODECS
 async def test_what_was_sent_and_given_up_is_not_sent_again(encoding: str) -> None:
-    is_cancelled = asyncio.Event()
+    are_sent, is_cancelled = asyncio.Event(), asyncio.Event()
 
     async def first(peer: Peer) -> None:
         await peer.say("welcome", payload=WELCOME)
         assert (await peer.hear())["payload"] == "given up"
         assert (await peer.hear())["payload"] == "wanted"
+        are_sent.set()
         await within(is_cancelled.wait())
         peer.cut()
 
@@ -74,7 +75,7 @@ async def test_what_was_sent_and_given_up_is_not_sent_again(encoding: str) -> No
     async with scripted(first, second) as url, connect(url, encoding=encoding) as client:
         given_up = asyncio.ensure_future(client.request("order", "given up"))
         wanted = asyncio.ensure_future(client.request("order", "wanted"))
-        await asyncio.sleep(0.01)
+        await within(are_sent.wait())
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.serving import Book
 from helpers.talk import Talk
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 from helpers.wire import FIN, PONG, TEXT, Peer, close_frame, frame
 
 import fanwire
@@ -131,7 +131,7 @@ async def test_without_grace_it_is_answered_and_the_session_ends(over: str, tls:
 async def test_during_a_drain_both_have_closed_and_nothing_is_parked(over: str, tls: Tls) -> None:
     async with serving(over, tls) as server:
         peer = await joined(server, over, tls)
-        stopping = asyncio.ensure_future(server.stop(5.0))
+        stopping = asyncio.ensure_future(server.stop(DEADLINE))
         assert (await peer.closed())[0] == 1001
         await peer.send(close_frame(4000))
         peer.close()

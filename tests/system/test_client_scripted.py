@@ -286,26 +286,31 @@ async def test_a_server_without_the_protocol() -> None:
 
 
 async def test_nobody_there() -> None:
-    async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-    with pytest.raises(ConnectionFailed, match="given up after 1 attempt:"):
-        await within(connect(f"ws://127.0.0.1:{port}/", max_attempts=1).__aenter__())
+    with socket.socket() as silent:
+        # Bound, so that nobody else takes the port, and not listening.
+        silent.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(ConnectionFailed, match="given up after 1 attempt:"):
+            await within(connect(url, max_attempts=1).__aenter__())
     no_tasks_left()
 
 
 async def test_cancelled_while_the_server_says_nothing() -> None:
-    ended = asyncio.Event()
+    asked, ended = asyncio.Event(), asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
-            pass
+            asked.set()
         writer.close()
         ended.set()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         client = connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        with pytest.raises(asyncio.TimeoutError):
-            await within(client.__aenter__(), 0.1)
+        opening = asyncio.ensure_future(client.__aenter__())
+        await within(asked.wait())
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
         assert client.state is ConnectionState.CLOSED
         no_tasks_left()
         await within(ended.wait())

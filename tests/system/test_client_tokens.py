@@ -60,9 +60,11 @@ async def test_a_function_that_fails_or_hangs_is_called_again_one_call_at_a_time
 ) -> None:
     calls: list[str] = []
     running = 0
+    is_connected = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.say("welcome", payload=WELCOME)
+        await within(is_connected.wait())
         for _ in range(3):
             await peer.say("token_expiring", payload={"expires_in_ms": 60_000})
         token = await peer.hear()
@@ -84,7 +86,10 @@ async def test_a_function_that_fails_or_hangs_is_called_again_one_call_at_a_time
             running -= 1
         return "at-last"
 
-    async with scripted(script) as url, connect(url, token=token, open_timeout=0.5):
+    async with scripted(script) as url, connect(url, token=token) as client:
+        # Not for the connection itself.
+        client._runtime.driver._open_timeout = 0.5
+        is_connected.set()
         await until(lambda: "taken" in calls)
     assert calls == ["called"] * 4 + ["taken"]
     told = [record.message for record in caplog.records if record.message.startswith("no new token")]

@@ -33,14 +33,29 @@ async def test_a_message_to_a_user_reaches_all_their_connections(nodes: Cluster)
         fanwire.connect(b.url, token="ann") as two,
         fanwire.connect(b.url, token="bob") as three,
     ):
-        await asyncio.sleep(0.1)
+        for client, subject in ((one, "ann"), (two, "ann"), (three, "bob")):
+            await within(is_heard(c, subject, client))
         for server in (a, b, c):
             server.send_to_user("ann", {"to": "ann"})
         server.send_to_user("bob", "to bob")
         for client in (one, two):
-            client_messages = client.messages()
-            assert [(await within(anext(client_messages))).data for _ in range(3)] == [{"to": "ann"}] * 3
-        assert (await within(anext(three.messages()))).data == "to bob"
+            assert [await told(client) for _ in range(3)] == [{"to": "ann"}] * 3
+        assert await told(three) == "to bob"
+
+
+async def is_heard(server: Book, subject: str, client: fanwire.Client) -> None:
+    """Until what another node sends to a user comes."""
+    first = asyncio.ensure_future(anext(client.messages()))
+    while not first.done():
+        server.send_to_user(subject, "anybody?")
+        await asyncio.sleep(0.01)
+
+
+async def told(client: fanwire.Client) -> Any:
+    """What the client is told next, without what `is_heard` has sent."""
+    while (message := await within(anext(client.messages()))).data == "anybody?":
+        pass
+    return message.data
 
 
 async def test_a_user_is_sent_away_everywhere(nodes: Cluster) -> None:
@@ -142,7 +157,7 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
             assert json.loads(await within(client.recv()))["type"] == "joined"
         seq = await a.publish_acked("log.x", 1)
         await until(lambda: b._running.node.nodes == 2)
-        await asyncio.sleep(0.7)
+        await within(is_known(b, welcome["session"], 2))
         other, again = await hello(b, f"/?session={welcome['session']}&received=0")
         assert (again["resumed"], again["reason"]) == (False, "other node")
         assert set(again["rooms"]) == {"log.x", "seen.x"}
@@ -153,7 +168,7 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
         assert joined["payload"]["recovered"] is True
         # The node that had it has let it go.
         await until(lambda: not a.connections)
-        assert await b.presence("seen.x") == {}
+        await within(is_empty(b, "seen.x"))
         _, third = await hello(b, f"/?session={welcome['session']}&received=0")
         assert third["reason"] in ("other node", "unknown")
         _, stranger = await hello(b, "/?session=nobodys&received=0")
@@ -161,12 +176,21 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
         assert "rooms" not in stranger
 
 
-async def is_known(server: Book, session: str) -> None:
-    """Until a node finds the record of a session."""
+async def is_known(server: Book, session: str, rooms: int = 0) -> None:
+    """Until a node finds the record of a session, with so many rooms at least."""
     store = server._running.host.registry.sessions._store
     while True:
-        record = store.load(session)
-        if (await record if isawaitable(record) else record) is not None:
+        loading = store.load(session)
+        record = await loading if isawaitable(loading) else loading
+        if record is not None and len(record.rooms) >= rooms:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def is_empty(server: Book, room: str) -> None:
+    """Until a node knows of no member of a room."""
+    while True:
+        if not await server.presence(room):
             return
         await asyncio.sleep(0.01)
 

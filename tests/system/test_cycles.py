@@ -87,7 +87,7 @@ async def test_memory_and_descriptors_stay_flat() -> None:
         await within(run(server, CYCLES), 60 + CYCLES / 100)
         grown = process.memory_info().rss - memory
         sys.stdout.write(f"{CYCLES} cycles: {memory >> 10} KiB, {grown / 1024:+.0f} KiB after; {files} files\n")
-        assert descriptors() == files
+        await until(lambda: descriptors() == files, f"{files} files are open")
         assert grown < GROWTH
         assert abs(len(gc.get_objects()) - objects) < 1000
         stats = server.stats()

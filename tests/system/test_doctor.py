@@ -41,7 +41,7 @@ def read(code: int | None, out: str) -> tuple[int, Findings]:
 async def beside(*args: str, **env: str) -> tuple[int, Findings]:
     """Runs the command in a thread of this process, which takes less time than a process."""
     loop = asyncio.get_running_loop()
-    result = await within(loop.run_in_executor(None, lambda: run("doctor", "--json", *args, env=env)))
+    result = await within(loop.run_in_executor(None, lambda: run("doctor", "--json", *args, env=env)), PROCESS)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return read(result.exit_code, result.stdout)
 

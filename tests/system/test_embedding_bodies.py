@@ -149,14 +149,17 @@ async def test_an_upgrade_behind_an_answer_that_is_slow_to_be_read_cuts_nothing_
 
 
 async def test_an_upgrade_behind_an_answer_that_is_not_read_is_cut_off() -> None:
+    asked = asyncio.Event()
+
     async def get_big(asking: Request) -> PlainTextResponse:
+        asked.set()
         return PlainTextResponse("x" * (8 * MB))
 
     server = Book({"write_timeout": 0.3}, app=site(get_big=get_big))
     async with server, await server.dial(rcvbuf=4096) as peer:
         peer.stall()
         await peer.send(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n" + request("/fanwire/"))
-        await until(lambda: server._http.connections == 1)
+        await within(asked.wait())
         await until(lambda: server._http.connections == 0)
         assert not server.opened
 

@@ -12,7 +12,7 @@ import pytest
 from helpers import ends_by_server, ends_of_clients
 from helpers.ends import BUS, WAYS, heard
 from helpers.serving import Book
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 
 import fanwire
 from fanwire.backplane import MemoryBackplane
@@ -77,7 +77,8 @@ async def test_the_record_of_an_end(
         options["tls"] = tls[0]
     if options.pop("cluster", False):
         options["backplane"] = MemoryBackplane(BUS)
-    server = Book(config, **options)
+    # Whoever answers the close frame has its time for that.
+    server = Book({"close_timeout": DEADLINE, **config}, **options)
     server.trusting = tls[1]  # type: ignore[attr-defined]  # for the ways of TLS
     server.on_message(heard)
     server.room("*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -9,17 +10,22 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+TESTS = Path(__file__).parents[1]
+EXAMPLES = TESTS.parent / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/README.md"))
 SCREEN = 45
 """Lines of a README at most."""
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def run(folder: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=EXAMPLES / folder, capture_output=True, text=True, timeout=120, check=False)
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        command, cwd=EXAMPLES / folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        timeout=280, check=False,
+    )  # fmt: skip
 
 
 def test_there_are_examples() -> None:
@@ -40,7 +46,7 @@ def test_a_file_that_several_examples_have_is_the_same_in_each() -> None:
 def test_the_tests_of_an_example_pass(folder: str) -> None:
     # An environment that was made before the plugin has no entry point for it.
     plugin = [] if entry_points(group="pytest11", name="fanwire") else ["-p", "fanwire_pytest"]
-    done = run(folder, "pytest", "-q", "-p", "no:cacheprovider", *plugin)
+    done = run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-p", "helpers.patient", *plugin)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -30,7 +30,8 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanwire.cluster.faults.CALM", 0.2)
+    # All that happens in a test is one fault of each kind, however long a busy machine takes from one to the next.
+    monkeypatch.setattr("fanwire.cluster.faults.CALM", 60.0)
     monkeypatch.setattr("fanwire.cluster.liveness.BEAT", 0.1)
 
 
@@ -54,8 +55,10 @@ def ends(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
 
 
 async def test_messages_that_are_given_up_are_counted_and_make_two_lines(
-    nodes: Cluster, caplog: pytest.LogCaptureFixture
+    nodes: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # None of these faults ends while the backplane is away.
+    monkeypatch.setattr("fanwire.cluster.faults.CALM", 0.2)
     caplog.set_level(logging.INFO, "fanwire.cluster")
     async with nodes.node({"append_timeout": 0.1}) as a:
         await nodes.take_away()
@@ -80,10 +83,8 @@ async def test_messages_that_are_given_up_are_counted_and_make_two_lines(
 
 
 async def test_rooms_that_cannot_be_heard_do_not_make_a_line_each(
-    nodes: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    nodes: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # All of it is one fault, however long a busy machine takes from one room to the next.
-    monkeypatch.setattr("fanwire.cluster.faults.CALM", 5.0)
     async with nodes.node() as a, fanwire.connect(a.url) as one:
         await until(lambda: a.opened)
         await nodes.take_away()
@@ -117,7 +118,7 @@ async def test_orders_and_presence_that_are_not_told_are_counted(
         await until(lambda: failures(a, "revocation") >= 10)
         assert failures(a, "append") == 0
         assert failures(a, "unsent") == 10
-        assert failures(a, "presence") >= 2
+        await until(lambda: failures(a, "presence") >= 2)
         assert len(lines(caplog, "revocations are not stored: ")) == 1
         await nodes.bring_back()
 

@@ -113,7 +113,7 @@ def test_a_forked_child_waits_for_no_lock_that_a_thread_held() -> None:
                     child = os.fork()
                     if child == 0:
                         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                        signal.alarm(5)
+                        signal.alarm(20)
                         for call in (server.stats, lambda: server._engine.waiting):
                             try:
                                 call()
@@ -188,7 +188,7 @@ def test_a_child_may_start_a_server_of_its_own() -> None:
             process = multiprocessing.get_context("fork").Process(target=child)
             process.start()
             asyncio.run(serve("parent again"))
-            process.join(20)
+            process.join(40)
             assert process.exitcode == 0
             print("well")
     """

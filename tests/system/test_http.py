@@ -9,7 +9,7 @@ import pytest
 from helpers.asking import RIGHT, say
 from helpers.serving import Book
 from helpers.site import site
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 from helpers.wire import Peer, close_frame
 from starlette import responses
 from starlette.exceptions import HTTPException
@@ -31,8 +31,9 @@ async def test_paths(path: str, status: int) -> None:
 
 
 async def test_not_ready_while_it_drains() -> None:
+    patient = {"drain_timeout": DEADLINE, "close_timeout": DEADLINE, "handshake_timeout": DEADLINE}
     async with (
-        Book() as server,
+        Book(patient) as server,
         await server.peer() as member,
         await server.dial() as probe,
         await server.dial() as late,

@@ -221,7 +221,8 @@ async def test_wrong_keys_are_limited_by_address_and_logged(caplog: pytest.LogCa
             answers = [await say(peer, method, path, wrong) for method, path in paths]
             assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
             assert json.loads(answers[-1].body)["code"] == "rate_limited"
-            assert answers[-1].headers["retry-after"] == "10"
+            # Of the ten seconds for the first one some have passed on a busy machine.
+            assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
             # A key is not looked at, but for one that this address has shown before.
             assert (await say(peer, "POST", "/rooms/a", {"Authorization": "Bearer key-three"}, b"x")).status == 429
             assert (await say(peer, "POST", "/rooms/a", RIGHT, b"x")).status == 200

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.behind import Before, Behind, Tls, answer_to, client, with_ports
 from helpers.certificates import Authority
-from helpers.edge import free_port
 from helpers.fallback import Fallback
+from helpers.listening import free_port
 from helpers.serving import Book, take
 from helpers.wait import until
 

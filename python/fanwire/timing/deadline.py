@@ -58,12 +58,16 @@ class Deadline:
         return not waiting
 
     async def wait_for(self, event: asyncio.Event) -> bool:
-        """Waits until an event is set, or the time is over; returns whether it was set in time."""
+        """Waits until an event is set, or the time is over; returns whether it was set in time. One that is set already
+        was in time, however late this is called."""
+        if event.is_set():
+            return True
         waiting = asyncio.ensure_future(event.wait())
         try:
-            return await self.wait([waiting])
+            await self.wait([waiting])
         finally:
             waiting.cancel()
+        return event.is_set()
 
 
 async def bounded(work: Awaitable[Any], seconds: float, failed: Callable[[BaseException | None], object]) -> None:

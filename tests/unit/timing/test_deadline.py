@@ -25,6 +25,16 @@ async def test_it_waits_for_all_or_until_it_is_time() -> None:
     assert await Deadline(0).wait([])
 
 
+async def test_an_event_that_is_set_already_was_in_time() -> None:
+    event = asyncio.Event()
+    assert not await within(Deadline(0).wait_for(event))
+    assert not await within(Deadline(0.01).wait_for(event))
+    event.set()
+    # As after a moment in which the loop stood still.
+    assert await within(Deadline(0).wait_for(event))
+    assert await within(Deadline(60).wait_for(event))
+
+
 async def test_it_can_be_brought_forward_and_not_put_off() -> None:
     loop = asyncio.get_running_loop()
     deadline = Deadline(3600)
