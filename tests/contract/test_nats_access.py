@@ -66,6 +66,16 @@ async def works(backplane: NATS) -> bool:
             await backplane.close()
 
 
+async def refusal(backplane: NATS) -> str:
+    """Why it does not get in, in lower case. A busy machine may need longer until it knows."""
+    for seconds in (2.0, 6.0, 18.0):
+        with mock.patch.object(nats_client, "TIMEOUT", seconds), pytest.raises(Unavailable) as refused:
+            await backplane.open(Ear())
+        if "answer" not in str(refused.value):
+            break
+    return str(refused.value).lower()
+
+
 @pytest.mark.parametrize(
     ("settings", "right", "wrong"),
     [
@@ -77,9 +87,9 @@ async def works(backplane: NATS) -> bool:
 )
 async def test_passwords_and_tokens(tmp_path: Path, settings: str, right: str, wrong: str) -> None:
     async with nats_server(tmp_path, settings) as port:
-        with pytest.raises(Unavailable, match=r"(?i)authorization") as refused:
-            await NATS(f"nats://{wrong}127.0.0.1:{port}").open(Ear())
-        assert "guess" not in str(refused.value)
+        refused = await refusal(NATS(f"nats://{wrong}127.0.0.1:{port}"))
+        assert "authorization" in refused
+        assert "guess" not in refused
         assert await works(NATS(f"nats://{right}127.0.0.1:{port}"))
 
 
@@ -113,8 +123,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 async def test_tls(tmp_path: Path, pem: dict[str, str]) -> None:
     async with nats_server(tmp_path, f'tls {{ cert_file: "{pem["cert"]}", key_file: "{pem["key"]}" }}') as port:
         assert await works(NATS(f"tls://127.0.0.1:{port}", ca=pem["ca"]))
-        with pytest.raises(Unavailable, match=r"(?i)certificate"):
-            await NATS(f"tls://127.0.0.1:{port}").open(Ear())
+        assert "certificate" in await refusal(NATS(f"tls://127.0.0.1:{port}"))
 
 
 async def test_a_server_that_wants_a_certificate(tmp_path: Path, pem: dict[str, str]) -> None:
@@ -154,8 +163,7 @@ async def test_the_permissions_that_the_docs_ask_for_are_enough(tmp_path: Path) 
 async def test_without_permissions_it_says_so(tmp_path: Path) -> None:
     user = '{ user: "ann", password: "secret", permissions: { publish: [], subscribe: ["other"] } }'
     async with nats_server(tmp_path, f"authorization {{ users: [ {user} ] }}") as port:
-        with pytest.raises(Unavailable, match=r"(?i)permissions violation"):
-            await NATS(f"nats://ann:secret@127.0.0.1:{port}").open(Ear())
+        assert "permissions violation" in await refusal(NATS(f"nats://ann:secret@127.0.0.1:{port}"))
 
 
 def lines() -> int:
