@@ -9,6 +9,9 @@ import pytest
 from helpers.fake.rig import FakeRig
 from helpers.real_rig import RealRig
 from helpers.rig import Rig
+from helpers.wait import DEADLINE
+
+from fanwire.backplane import nats_client
 
 RIGS: dict[str, Callable[..., Rig]] = {"fake": FakeRig, "real": RealRig}
 
@@ -25,6 +28,13 @@ def rigged(request: pytest.FixtureRequest) -> Iterator[Callable[..., Rig]]:
     yield make
     for rig in rigs:
         rig.end()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A NATS server may stand still for some time without being lost."""
+    monkeypatch.setattr(nats_client, "TIMEOUT", DEADLINE)
+    monkeypatch.setattr(nats_client, "PING", DEADLINE)
 
 
 @pytest.fixture

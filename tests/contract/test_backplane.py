@@ -3,102 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from itertools import count
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from helpers.backplanes import Ear, MemoryWorld, NATSWorld, World
+from helpers.nats import embedded
 from helpers.wait import until
 
-from fanwire.backplane import Backplane, Log, MemoryBackplane, MemoryBus, Stored, Unavailable
-from fanwire.backplane.embedded import EmbeddedServer
+from fanwire.backplane import Stored, Unavailable
 from fanwire.backplane.nats import NATS
 
 NAMES = ["a", "A", "a.b", "a.*", "a.>", ">", "*", "$JS", "a b", "a=2Eb", "ä.☃", "x" * 255, "\x01\n", "a..b", "_", "-"]
 
 
-class Ear:
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.heard_: list[tuple[str, bytes]] = []
-        self.missed_: list[tuple[str, int, str | None]] = []
-        self.stored_: list[tuple[str, Stored]] = []
-        self.told_: list[bytes] = []
-        self.went_: list[bool] = []
-
-    def heard(self, name: str, data: bytes) -> None:
-        self.heard_.append((name, data))
-
-    def missed(self, name: str, count: int, fault: str | None) -> None:
-        self.missed_.append((name, count, fault))
-
-    def stored(self, log: str, room: str, message: Stored) -> None:
-        self.stored_.append((room, message))
-
-    def told(self, data: bytes) -> None:
-        self.told_.append(data)
-
-    def complained(self, what: str) -> None: ...
-
-    def failed(self, error: BaseException) -> None: ...
-
-    def lost(self, log: str | None, room: str) -> None:
-        raise AssertionError(room)
-
-    def connection_changed(self, is_up: bool) -> None:
-        self.went_.append(is_up)
-
-
-class World:
-    """Backplanes that meet each other, and a way to break them."""
-
-    def __init__(self, make: Callable[[], Backplane]) -> None:
-        self._make = make
-        self.opened: list[Backplane] = []
-        self._logs = count()
-
-    async def node(self) -> tuple[Any, Ear]:
-        backplane, ear = self._make(), Ear()
-        await backplane.open(ear)
-        self.opened.append(backplane)
-        return backplane, ear
-
-    def log(self, messages: int = 100, age: float = 300.0) -> Log:
-        return Log(f"log.{next(self._logs)}.{id(self)}.*", messages, 16 << 20, age)
-
-    async def break_for_a_while(self) -> None:
-        raise NotImplementedError
-
-
-class MemoryWorld(World):
-    def __init__(self) -> None:
-        self.bus = MemoryBus()
-        super().__init__(lambda: MemoryBackplane(self.bus))
-
-    async def break_for_a_while(self) -> None:
-        self.bus.set_up(False)
-        await asyncio.sleep(0.01)
-        self.bus.set_up(True)
-
-
-class NATSWorld(World):
-    def __init__(self, server: EmbeddedServer) -> None:
-        self.server = server
-        super().__init__(lambda: NATS(server.url))
-
-    async def break_for_a_while(self) -> None:
-        self.server.kill()
-
-
 @pytest_asyncio.fixture(params=["memory", "nats"])
-async def world(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Any, patient: None) -> AsyncIterator[World]:
     server = None
     if request.param == "memory":
         made: World = MemoryWorld()
     else:
-        server = EmbeddedServer(tmp_path)
+        server = embedded(tmp_path)
         await server.start()
         made = NATSWorld(server)
     yield made
@@ -263,7 +189,7 @@ async def test_age(world: World) -> None:
     log = world.log(age=0.3)
     await a.declare(log)
     first = await a.append(log, "room", b"1", "1")
-    await asyncio.sleep(0.6)
+    await world.let_pass(a, log)
     second = await a.append(log, "room", b"2", "2")
     messages, is_whole = await a.read(log, "room", 0)
     assert [message.seq for message in messages] == [second]
@@ -273,11 +199,11 @@ async def test_age(world: World) -> None:
 
 async def test_who_was_there_knows_more_than_the_log(world: World) -> None:
     a, _ = await world.node()
-    log = world.log(age=1.0)
+    log = world.log(age=0.5)
     await a.declare(log)
     first = await a.append(log, "room", b"1", "1")
     await a.append(log, "other", b"2", "2")
-    await asyncio.sleep(1.5)
+    await world.let_pass(a, log)
     third = await a.append(log, "other", b"3", "3")
     last = await a.append(log, "room", b"4", "4")
     assert third < last
@@ -321,7 +247,7 @@ async def test_it_comes_back_by_itself(world: World) -> None:
     await until(lambda: of_a.went_ == of_b.went_ == [False, True])
     assert a.is_up
     await until(lambda: a.is_up and b.is_up)
-    for _ in range(200):
+    for _ in range(400):
         try:
             after = await a.append(log, "room", b"2", "2")
             break
@@ -340,14 +266,16 @@ async def test_what_is_asked_while_it_is_away(world: World) -> None:
     await a.declare(log)
     await world.break_for_a_while()
     await until(lambda: not a.is_up or of_a.went_)
-    seqs = set()
-    for _ in range(200):
+    seqs: list[int] = []
+    for _ in range(1000):
         try:
-            seqs.add(await a.append(log, "room", b"1", "1"))
-        except Unavailable:  # noqa: PERF203 - it is tried again
+            seqs.append(await a.append(log, "room", b"1", "1"))
+        except Unavailable:
             await asyncio.sleep(0.02)
+        if len(seqs) == 10:
+            break
     # However often it was tried, and whenever it was taken.
-    assert len(seqs) == 1
+    assert (len(seqs), len({*seqs})) == (10, 1)
     await until(lambda: of_a.went_ == of_b.went_ == [False, True])
     assert b.is_up
 
@@ -380,9 +308,13 @@ async def test_what_is_kept_by_name(world: World) -> None:
     await a.delete("a")
     assert await b.get("a") is None
     await a.delete("a")
-    await a.put("short", b"1", 0.5)
-    assert await b.get("short") == b"1"
-    for _ in range(100):
+    for ttl in (0.5, 2, 8):
+        # On a busy machine it may be over before it is asked for.
+        await a.put("short", b"1", ttl)
+        if (found := await b.get("short")) is not None:
+            break
+    assert found == b"1"
+    for _ in range(400):
         if await b.get("short") is None:
             break
         await asyncio.sleep(0.05)

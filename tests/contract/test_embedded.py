@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.nats import embedded as restartable
 from helpers.wait import until
 
 from fanwire.backplane import embedded
-from fanwire.backplane.embedded import EmbeddedServer
 
 
 @pytest.mark.logs_errors
@@ -24,7 +24,7 @@ async def test_a_server_that_cannot_be_started_again_makes_one_line(
         attempts += 1
         raise FileNotFoundError("the disk is full")
 
-    server = EmbeddedServer(tmp_path)
+    server = restartable(tmp_path)
     await server.start()
     try:
         monkeypatch.setattr(embedded, "program", missing)

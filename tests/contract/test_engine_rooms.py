@@ -369,29 +369,3 @@ def test_busy_rooms_are_those_with_most_deliveries_since_the_last_look(rig: Rig)
     rig.engine.publish("a", b"x")
     assert rig.engine.busy_rooms(9) == [("a", 1, 1, 1), ("b", 3, 0, 0), ("c", 2, 0, 0), ("d", 0, 0, 0)]
     assert rig.engine.busy_rooms(0) == []
-
-
-def test_a_slow_reader_is_listed_with_what_waits_for_it(rig: Rig) -> None:
-    quick, slow = joined(rig, "r"), joined(rig, "r")
-    assert rig.engine.slow_readers(5, 10.0) == (0, [])
-    slow.stalls()
-    for _ in range(100):
-        rig.engine.publish("r", "x" * 9_000)
-        quick.envelope()
-    rig.becomes(lambda: rig.engine.slow_readers(5, 10.0)[0] == 1)
-    count, [(conn, size, messages, age, waits_for, sent, dropped)] = rig.engine.slow_readers(5, 10.0)
-    assert (count, conn, waits_for, dropped) == (1, slow.conn, "socket", 0)
-    assert size >= 9_000 * messages > 0
-    assert sent + messages <= 101
-    assert age >= 0
-    assert rig.engine.slow_readers(0, 10.0) == (1, [])
-    reading = rig.engine.connection_reading(slow.conn, 10.0)
-    assert reading is not None
-    assert (reading["waits_for"], reading["waiting_bytes"], reading["waiting_messages"]) == ("socket", size, messages)
-    assert (reading["sent_messages"], reading["drops"]) == (sent, {})
-    assert reading["highest_queue"] >= size
-    assert reading["waiting_age"] >= age
-    other = rig.engine.connection_reading(quick.conn, 10.0)
-    assert other is not None
-    assert (other["sent_messages"], other["waiting_bytes"], other["waits_for"]) == (101, 0, None)
-    assert rig.engine.connection_reading(quick.conn + 1_000, 10.0) is None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from helpers.nats import nats_server
-from helpers.wait import PROCESS, until, until_sync
+from helpers.wait import DEADLINE, PROCESS, until, until_sync
 
-from fanwire.backplane import Log, Stored, Unavailable
+from fanwire.backplane import Log, Stored, Unavailable, nats_client
 from fanwire.backplane.embedded import port_in, program
 from fanwire.backplane.nats import NATS
 
@@ -52,15 +54,26 @@ class Heard(Ear):
 
 
 async def works(backplane: NATS) -> bool:
-    """Whether it carries anything."""
-    await backplane.open(Ear())
-    try:
-        await backplane.declare(LOG)
-        # What is pushed comes over another connection than what is asked.
-        await backplane.hear("a")
-        return await backplane.append(LOG, "a", b"1", "1") == 1
-    finally:
-        await backplane.close()
+    """Whether it carries anything, however slowly."""
+    with mock.patch.object(nats_client, "TIMEOUT", DEADLINE):
+        await backplane.open(Ear())
+        try:
+            await backplane.declare(LOG)
+            # What is pushed comes over another connection than what is asked.
+            await backplane.hear("a")
+            return await backplane.append(LOG, "a", b"1", "1") == 1
+        finally:
+            await backplane.close()
+
+
+async def refusal(backplane: NATS) -> str:
+    """Why it does not get in, in lower case. A busy machine may need longer until it knows."""
+    for seconds in (2.0, 6.0, 18.0):
+        with mock.patch.object(nats_client, "TIMEOUT", seconds), pytest.raises(Unavailable) as refused:
+            await backplane.open(Ear())
+        if "answer" not in str(refused.value):
+            break
+    return str(refused.value).lower()
 
 
 @pytest.mark.parametrize(
@@ -74,9 +87,9 @@ async def works(backplane: NATS) -> bool:
 )
 async def test_passwords_and_tokens(tmp_path: Path, settings: str, right: str, wrong: str) -> None:
     async with nats_server(tmp_path, settings) as port:
-        with pytest.raises(Unavailable, match=r"(?i)authorization") as refused:
-            await NATS(f"nats://{wrong}127.0.0.1:{port}").open(Ear())
-        assert "guess" not in str(refused.value)
+        refused = await refusal(NATS(f"nats://{wrong}127.0.0.1:{port}"))
+        assert "authorization" in refused
+        assert "guess" not in refused
         assert await works(NATS(f"nats://{right}127.0.0.1:{port}"))
 
 
@@ -110,8 +123,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 async def test_tls(tmp_path: Path, pem: dict[str, str]) -> None:
     async with nats_server(tmp_path, f'tls {{ cert_file: "{pem["cert"]}", key_file: "{pem["key"]}" }}') as port:
         assert await works(NATS(f"tls://127.0.0.1:{port}", ca=pem["ca"]))
-        with pytest.raises(Unavailable, match=r"(?i)certificate"):
-            await NATS(f"tls://127.0.0.1:{port}").open(Ear())
+        assert "certificate" in await refusal(NATS(f"tls://127.0.0.1:{port}"))
 
 
 async def test_a_server_that_wants_a_certificate(tmp_path: Path, pem: dict[str, str]) -> None:
@@ -122,6 +134,7 @@ async def test_a_server_that_wants_a_certificate(tmp_path: Path, pem: dict[str, 
             await NATS(f"nats://127.0.0.1:{port}", ca=pem["ca"]).open(Ear())
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_permissions_that_the_docs_ask_for_are_enough(tmp_path: Path) -> None:
     docs = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
     permissions = docs[docs.index("permissions: {") : docs.index("```\n\n## Security")]
@@ -150,13 +163,16 @@ async def test_the_permissions_that_the_docs_ask_for_are_enough(tmp_path: Path) 
 async def test_without_permissions_it_says_so(tmp_path: Path) -> None:
     user = '{ user: "ann", password: "secret", permissions: { publish: [], subscribe: ["other"] } }'
     async with nats_server(tmp_path, f"authorization {{ users: [ {user} ] }}") as port:
-        with pytest.raises(Unavailable, match=r"(?i)permissions violation"):
-            await NATS(f"nats://ann:secret@127.0.0.1:{port}").open(Ear())
+        assert "permissions violation" in await refusal(NATS(f"nats://ann:secret@127.0.0.1:{port}"))
 
 
 def lines() -> int:
     """How many threads of this process talk to NATS."""
-    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        # Another one may end meanwhile.
+        with contextlib.suppress(OSError):
+            names.append((task / "comm").read_text().strip())
     return names.count("fanwire-nats")
 
 
@@ -165,13 +181,14 @@ async def test_whatever_waits_it_ends_when_it_is_closed(tmp_path: Path) -> None:
     async with nats_server(tmp_path, "") as port:
         backplane = NATS(f"nats://127.0.0.1:{port}")
         await backplane.open(Ear())
-        assert lines() == 1
+        # One that has ended is in /proc for a moment longer.
+        await until(lambda: lines() == 1, "there is one")
     await until(lambda: not backplane.is_up)
     # More than the client takes while there is no connection.
     heard = await asyncio.gather(*(backplane.hear(str(n)) for n in range(1000)), return_exceptions=True)
     assert all(isinstance(error, Unavailable) for error in heard)
     await backplane.close()
-    assert lines() == 0
+    await until(lambda: lines() == 0, "it has ended")
 
 
 async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
@@ -179,6 +196,7 @@ async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
         assert await works(NATS(["nats://127.0.0.1:1", f"nats://127.0.0.1:{port}"]))
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_it_is_opened_again_in_another_loop(tmp_path: Path, *, is_closed: bool) -> None:
     """As that of a module, whose program runs `asyncio.run` twice; perhaps the first run did not close it."""

@@ -6,12 +6,15 @@ import select
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
-from contract.test_backplane import Ear
+from helpers.backplanes import Ear
 from helpers.wait import DEADLINE, until, until_sync
 
 from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.backplane.nats import NATS
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 @pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""A NATS server with settings of its own."""
+"""NATS servers: with settings of their own, and that can be started again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fanwire.backplane.embedded import port_in, program
+from fanwire.backplane.embedded import EmbeddedServer, port_in, program
+from helpers.listening import free_port
 from helpers.wait import PROCESS, until
+
+
+def embedded(folder: Path) -> EmbeddedServer:
+    """A server that can be started again: at its port, which the kernel gives to nobody else meanwhile."""
+    server = EmbeddedServer(folder)
+    server._port = free_port()
+    return server
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from fanwire.backplane import Backplane, MemoryBackplane, MemoryBus
 from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.backplane.nats import NATS
+from helpers.nats import embedded
 from helpers.serving import Book
 
 
@@ -63,7 +64,7 @@ async def cluster(kind: str, folder: Path) -> AsyncIterator[Cluster]:
     if kind == "memory":
         yield Cluster(MemoryBus(), None)
         return
-    server = EmbeddedServer(folder)
+    server = embedded(folder)
     await server.start()
     try:
         yield Cluster(None, server)

@@ -17,6 +17,8 @@ FIN = 0x80
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """The answer to `KEY`, both from RFC 6455 section 1.3."""
+LOST = (ConnectionError, ssl.SSLError)
+"""What a reader raises when its connection was lost, even if it has bytes from before."""
 HEAD = {
     "Host": "localhost",
     "Upgrade": "websocket",
@@ -114,24 +116,24 @@ class Peer:
 
     async def response(self) -> Response:
         """Reads an HTTP response."""
-        head = await within(self.reader.readuntil(b"\r\n\r\n"))
+        head = await self._head()
         response = Response(head[:-4], b"")
         length = int(response.headers.get("content-length", "0")) if response.status != 101 else 0
-        response.body = await within(self.reader.readexactly(length))
+        response.body = await self._exactly(length)
         return response
 
     async def frame(self) -> tuple[int, bytes]:
         """Reads a frame: its first byte and its payload. A server's frames are never masked."""
-        first, second = await within(self.reader.readexactly(2))
+        first, second = await self._exactly(2)
         assert second < 128, "the server has masked a frame"
         size = second
         if size == 126:
-            (size,) = struct.unpack("!H", await within(self.reader.readexactly(2)))
+            (size,) = struct.unpack("!H", await self._exactly(2))
             assert size >= 126
         elif size == 127:
-            (size,) = struct.unpack("!Q", await within(self.reader.readexactly(8)))
+            (size,) = struct.unpack("!Q", await self._exactly(8))
             assert size >= 1 << 16
-        return first, await within(self.reader.readexactly(size))
+        return first, await self._exactly(size)
 
     async def message(self) -> bytes:
         """Reads the payload of the next data frame; control frames before it are skipped, a close is none."""
@@ -157,11 +159,33 @@ class Peer:
         try:
             while data := await within(self.reader.read(1 << 16)):
                 rest += data
-        except (ConnectionError, ssl.SSLError):
-            # A reader that has an error gives nothing more, though it has bytes from before.
-            rest += self.reader._buffer
+        except LOST as error:
+            rest += self._left(error, len(self.reader._buffer))
         self.close()
         return bytes(rest)
+
+    async def _head(self) -> bytes:
+        """Reads up to an empty line, and that."""
+        try:
+            return await within(self.reader.readuntil(b"\r\n\r\n"))
+        except LOST as error:
+            end = self.reader._buffer.find(b"\r\n\r\n")
+            return self._left(error, end + 4 if end >= 0 else -1)
+
+    async def _exactly(self, count: int) -> bytes:
+        """Reads so many bytes."""
+        try:
+            return await within(self.reader.readexactly(count))
+        except LOST as error:
+            return self._left(error, count)
+
+    def _left(self, error: Exception, count: int) -> bytes:
+        """Bytes from before an error, which is raised if there are not so many. The reader gives none of them."""
+        if not 0 <= count <= len(self.reader._buffer):
+            raise error
+        found = bytes(self.reader._buffer[:count])
+        del self.reader._buffer[:count]
+        return found
 
     def stall(self) -> None:
         """From now on nothing is read from the kernel, until `resume`."""

@@ -127,6 +127,7 @@ ADMISSION = [
           "ended", "parked"),
     Limit("max_http_connections", {"max_http_connections": 1}, two_who_speak_http, "503", "404"),
     Limit("max_head", {"max_head": 1024}, a_long_head, "431", "431"),
-    Limit("handshake_timeout", {"handshake_timeout": 0.3}, a_slow_head, "408", "408"),
-    Limit("handshake_timeout", {"handshake_timeout": 0.3}, a_slow_answer, "503", "503"),
+    # The bystanders have to come in within this time.
+    Limit("handshake_timeout", {"handshake_timeout": 1.5}, a_slow_head, "408", "408"),
+    Limit("handshake_timeout", {"handshake_timeout": 1.5}, a_slow_answer, "503", "503"),
 ]  # fmt: skip

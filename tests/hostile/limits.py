@@ -67,8 +67,8 @@ async def raw(server: Book) -> Peer:
     return await (await server.dial()).upgrade("/", {"Authorization": "Bearer mallory"})
 
 
-async def session(server: Book) -> Talk:
-    return await Talk.open(server, additional_headers={"Authorization": "Bearer mallory"})
+async def session(server: Book, path: str = "/") -> Talk:
+    return await Talk.open(server, path, additional_headers={"Authorization": "Bearer mallory"})
 
 
 async def answer_of(talk: Talk, kind: str, **fields: Any) -> str:

@@ -70,9 +70,10 @@ async def pongs(server: Book) -> str:
 async def reports_of_one_who_cannot_be_told(server: Book) -> str:
     """They are read more slowly, and every one of them counts."""
     async with await session(server) as talk:
-        # Each counts as eight, and 200 may come at once whatever the rate of messages is.
+        # Each counts as eight, and 200 may come at once whatever the rate of messages is: so many that it does not
+        # matter how long they take.
         others = {f"a{number}": {"count": 0} for number in range(127)}
-        for number in range(30):
+        for number in range(70):
             await talk.say("received", payload={"count": 0, "taken": {"a": {"count": number}, **others}})
         await talk.say("echo", payload="behind")
         while (answer := await talk.hear())["type"] != "reply":
@@ -134,7 +135,9 @@ async def a_member_too_many(server: Book) -> str:
 
 async def close_code(server: Book, *data: bytes) -> str:
     async with await raw(server) as peer:
-        await peer.send(*data)
+        # On a busy machine the server waits no longer for the end of it.
+        with contextlib.suppress(ConnectionError):
+            await peer.send(*data)
         return str((await peer.closed())[0])
 
 
@@ -166,9 +169,11 @@ async def a_message_without_end_that_goes_on(server: Book) -> str:
         await peer.send(frame(TEXT, b"x", fin=False))
 
         async def go_on() -> None:
-            while True:
-                await peer.send(frame(CONT, b"x", fin=False))
-                await asyncio.sleep(0.02)
+            # The connection may end before this is stopped.
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await peer.send(frame(CONT, b"x", fin=False))
+                    await asyncio.sleep(0.02)
 
         drip = asyncio.ensure_future(go_on())
         code = (await peer.closed())[0]
@@ -237,8 +242,9 @@ STREAMS = [
           "all heard", "all heard"),
     Limit("ping_rate", {"ping_rate": 0.0001, "ping_burst": 5}, pings, "no pong", "pong"),
     Limit("ping_rate", {"ping_rate": 0.0001, "ping_burst": 5}, pongs, "ignored", "ignored"),
-    Limit("max_refused", {"message_rate": 0.0001, "message_burst": 1, "max_refused": 5}, too_many_refused,
-          "1008", "None"),
+    # The client has to read the close frame before its connection is cut.
+    Limit("max_refused", {"message_rate": 0.0001, "message_burst": 1, "max_refused": 5, "close_timeout": 10},
+          too_many_refused, "1008", "None"),
     Limit("max_refused", {"ping_rate": 0.0001, "ping_burst": 1, "max_refused": 5}, too_many_pings, "1008", "None"),
     Limit("max_rooms_per_connection", {"max_rooms_per_connection": 2}, a_third_room, "room_limit", "joined"),
     Limit("room_name", {}, a_bad_name, "bad_room", "joined"),

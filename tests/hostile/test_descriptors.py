@@ -20,8 +20,9 @@ SERVE = f"""
     import fanwire
 
     logging.basicConfig(level=logging.INFO)
-    config = fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1, handshake_timeout=1)
-    tls = fanwire.TLS(*sys.argv[2:]) if sys.argv[2:] else None
+    timeout = float(sys.argv[2])
+    config = fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1, handshake_timeout=timeout)
+    tls = fanwire.TLS(*sys.argv[3:], handshake_timeout=timeout) if sys.argv[3:] else None
     server = fanwire.Server(port=0, insecure=True, config=config, tls=tls)
     server.on_connect(lambda conn: conn.join("a"))
     server.on_message(lambda conn, message: server.publish("a", message))
@@ -73,7 +74,7 @@ async def try_until_in(port: int) -> Peer:
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize(("loop", "said"), [("asyncio", "nothing"), *(("uvloop", said) for said in HOLDS)])
 async def test_descriptors_that_strangers_hold(loop: str, said: str) -> None:
-    with Script(SERVE, loop) as server:
+    with Script(SERVE, loop, "1") as server:
         port = int(await asyncio.to_thread(server.line))
         async with await (await Peer.dial("127.0.0.1", port)).upgrade() as bystander:
             done = asyncio.Event()
@@ -101,13 +102,13 @@ async def test_descriptors_that_strangers_hold(loop: str, said: str) -> None:
 async def test_descriptors_that_run_out_under_tls(
     pem: tuple[Path, Path], tls: tuple[fanwire.TLS, ssl.SSLContext]
 ) -> None:
-    with Script(SERVE, "asyncio", *map(str, pem)) as server, contextlib.ExitStack() as stack:
+    with Script(SERVE, "asyncio", "60", *map(str, pem)) as server, contextlib.ExitStack() as stack:
         port = int(await asyncio.to_thread(server.line))
         async with await (await Peer.dial("127.0.0.1", port, context=tls[1])).upgrade() as bystander:
             strangers = [await Peer.dial("127.0.0.1", port) for _ in range(2 * LIMIT)]
             for stranger in strangers:
                 stack.callback(stranger.close)
-            # They have a second. Nobody is dropped before: who finds no descriptor waits.
+            # They have a minute. Nobody is dropped before: who finds no descriptor waits.
             await asyncio.sleep(0.4)
             assert not any(stranger.reader.at_eof() or stranger.reader.exception() for stranger in strangers)
             await bystander.send(frame(TEXT, b"hello"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from itertools import pairwise
+from statistics import median
 from time import thread_time
 
 from helpers.serving import Book
@@ -54,5 +55,5 @@ async def test_one_that_seldom_sends_does_not_wait_for_all_that_always_do() -> N
         assert len(turns) == ASKED
         # In one row each of its messages would wait for all of them. The first ones come while few have had much.
         others = [len(set(heard[first:last])) for first, last in pairwise(turns)]
-        later = others[ASKED // 2 :]
-        assert sum(later) / len(later) < FLOODS / 2, others
+        # While a thread stands still, many may be heard, so it is most of the turns that count.
+        assert median(others[ASKED // 2 :]) < FLOODS / 2, others

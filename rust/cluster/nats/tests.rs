@@ -22,7 +22,14 @@ fn serve(listener: TcpListener, stop: &AtomicBool) {
             ["SUB", ECHO, number] => sid = number.to_owned(),
             ["PUB", ECHO, len] => {
                 let mut payload = vec![0; len.parse::<usize>().unwrap() + 2];
-                lines.read_exact(&mut payload).unwrap();
+                let (mut rest, mut tries) = (&mut payload[..], 0..1_000);
+                while !rest.is_empty() {
+                    // It may come later than the line.
+                    if let Ok(read @ 1..) = lines.read(rest) {
+                        rest = &mut rest[read..];
+                    }
+                    tries.next().expect("the payload comes");
+                }
                 answers.write_all(format!("MSG {ECHO} {sid} {len}\r\n").as_bytes()).unwrap();
                 answers.write_all(&payload).unwrap();
             }
@@ -48,7 +55,8 @@ fn a_request_behind_commands_that_nats_does_not_take_ends_in_time() {
         servers: vec![format!("nats://{}", listener.local_addr().unwrap())],
         node: "node".into(),
         echo: ECHO.into(),
-        timeout: Duration::from_millis(500),
+        // The connection has to be made within this time, too.
+        timeout: Duration::from_secs(2),
         retry: Duration::from_millis(10),
         ping: Duration::from_secs(600),
         max_bytes: 1 << 20,

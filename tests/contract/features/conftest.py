@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from helpers.features.cases import Case
 from helpers.features.stage import Stage, World, staged
+from helpers.wait import DEADLINE
 
 HERE = Path(__file__).parent
 
@@ -25,6 +26,9 @@ async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     with pytest.MonkeyPatch.context() as patch:
         # Nodes find each other at once, and each cut is a new event.
         patch.setattr("fanwire.cluster.liveness.BEAT", 0.2)
+        # On a busy machine NATS may stand still for some time without being lost.
+        patch.setattr("fanwire.backplane.nats_client.TIMEOUT", DEADLINE)
+        patch.setattr("fanwire.backplane.nats_client.PING", DEADLINE)
         patch.setattr("fanwire.client.backoff.SETTLED", 0.0)
         patch.setattr("fanwire.client.backoff.AT_ONCE", 0.02)
         module = request.module
