@@ -257,6 +257,15 @@ async def test_sighup_has_all_workers_reload(tmp_path: Path) -> None:
 
 
 def test_without_tls_sighup_ends_a_process_as_ever(tmp_path: Path) -> None:
+    # Under `nohup` a process would have inherited that it ignores the signal.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        ended_by_sighup(tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def ended_by_sighup(tmp_path: Path) -> None:
     with Program("serve", "--insecure", "--port", "0", cwd=tmp_path) as program:
         program.url()
         program.kill(signal.SIGHUP)
