@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from helpers.listening import free_port
 from helpers.wait import PROCESS
 
 DEPLOY = Path(__file__).parents[2] / "ops" / "proxies"
@@ -133,11 +133,3 @@ class Edge:
             # Only root can become somebody else.
             changes |= {"user haproxy": "", "group haproxy": "", "chroot /var/lib/haproxy": ""}
         return changes
-
-
-def free_port() -> int:
-    """A port that nobody listens at, and hardly anybody will within the next second."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -9,7 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from helpers.edge import free_port, program_of
+from helpers.edge import program_of
+from helpers.listening import free_port
 from helpers.wait import PROCESS, until
 
 BUFFERS = """
