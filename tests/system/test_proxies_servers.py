@@ -103,7 +103,7 @@ async def test_the_way_from_the_proxy_to_the_server_is_encrypted(
         assert ended.request.tls is not None
         assert (ended.request.is_secure, ended.request.remote) == (True, "127.0.0.1")
         assert await answer_to(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", edge, tls) == 200
-        assert "is DOWN" not in edge.logs
+        await until(lambda: edge.is_up)
         await until(lambda: f" tls={ended.request.tls.version} " in caplog.text)
         # Another authority's certificate is not taken.
         edge = await before(server, encrypted(server, Authority(tmp_path).file)).start()
