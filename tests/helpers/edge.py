@@ -67,6 +67,11 @@ class Edge:
         """All that it has written."""
         return "".join(path.read_text(errors="replace") for path in sorted(self._folder.glob("*.log")))
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the last check that has changed anything, if there was one, has found the server ready."""
+        return self.logs.count("is DOWN") == self.logs.count("is UP")
+
     async def start(self) -> Edge:
         """Starts it, and waits until it listens."""
         process = self._process = self._launch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import stat
@@ -29,9 +30,10 @@ needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 
 def free_port() -> int:
     """A port that is free at every address of both families. The kernel gives out higher ones by itself (ip(7),
-    `ip_local_port_range`), so no other program takes it before the test does."""
+    `ip_local_port_range`), so no other program takes it before the test does; and each worker of pytest has its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
     for _ in range(100):
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(20_000 + worker, 32_000, WORKERS)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
                 sock = stack.enter_context(socket.socket(family))
@@ -40,6 +42,10 @@ def free_port() -> int:
                 sock.bind((host, port))
             return port
     raise AssertionError("no port is free")
+
+
+WORKERS = 16
+"""More than run at once."""
 
 
 @contextlib.contextmanager

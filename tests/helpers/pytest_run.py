@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-LIMIT = 90.0
+LIMIT = 160.0
 """Seconds for a run."""
 
 
@@ -25,7 +25,7 @@ def run_pytest(folder: Path, code: str, *options: str, ini: str = "", conftest: 
     """Runs a file of tests. A warning is an error, those about resources too."""
     (folder / "test_it.py").write_text(code)
     (folder / "conftest.py").write_text(conftest)
-    (folder / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\ntimeout = 30\n{ini}\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\nfilterwarnings = error\ntimeout = 60\n{ini}\n")
     # An environment that was made before the plugin has no entry point for it.
     named = [] if entry_points(group="pytest11", name="fanwire") else ["-p", "fanwire_pytest"]
     # Plugins of this environment that have no part in it, but take time to import.

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import errno
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from helpers.listening import free_port
 from helpers.serving import Book, take
 from helpers.wait import PROCESS, until, within
 from starlette.types import Message
@@ -79,10 +82,7 @@ if __name__ == "__main__":
 @pytest.fixture
 def port() -> int:
     """A free port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        found: int = sock.getsockname()[1]
-    return found
+    return free_port()
 
 
 @pytest.mark.parametrize(
@@ -90,18 +90,19 @@ def port() -> int:
     [
         ("127.0.0.1", "app", "port={port}"),
         ("0.0.0.0", "app", 'host="localhost", port={port}'),
-        # uvicorn's own process binds the port before its children start.
-        ("127.0.0.1", '"program:app"', "port={port}, workers=2"),
+        # uvicorn's own process binds the port before its children start. It kills those that take longer than this.
+        ("127.0.0.1", '"program:app"', "port={port}, workers=2, timeout_worker_healthcheck=120"),
     ],
 )
 def test_on_one_port_it_says_what_to_do(host: str, app: str, options: str, port: int, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(host=host, port=port, app=app, options=options.format(port=port)))
-    process = subprocess.Popen([sys.executable, str(program)], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, str(program)], stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
     try:
         assert process.stderr is not None
         told = ""
-        # Where it has children it starts them again and again.
         for line in process.stderr:
             told += line
             if "Server(app=app)" in line:
@@ -109,7 +110,8 @@ def test_on_one_port_it_says_what_to_do(host: str, app: str, options: str, port:
         assert f"{host}:{port} is taken" in told, told
         assert "reuse_port=True" in told
     finally:
-        process.terminate()
+        # With its children, for which uvicorn itself would wait.
+        os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=PROCESS)
 
 

@@ -32,6 +32,11 @@ async def publish(talk: Talk, room: str, count: int) -> list[int]:
     return numbers
 
 
+def is_impatient(server: Book) -> None:
+    """A running server that waits for records for a moment only, and for its clients as long as always."""
+    server._running.host.registry.sessions._timeout = 0.2
+
+
 async def come_back(server: Book, session: str) -> Talk:
     return await Talk.open(server, f"/?session={session}&received=0")
 
@@ -55,9 +60,10 @@ async def test_another_node_that_cannot_read_the_record_stores_nothing_twice(fai
     async with cluster("memory", tmp_path) as nodes, nodes.node() as a:
         assert nodes.bus is not None
         backplane = Silent(nodes.bus)
-        b = Book({"handshake_timeout": 0.3}, backplane=backplane)
+        b = Book(backplane=backplane)
         b.room("log.*", publish=True, history=1000)
         async with b:
+            is_impatient(b)
             backplane.failure = failure
             first = await Talk.open(a)
             numbers = await publish(first, "log.x", 20)
@@ -113,9 +119,10 @@ class Broken(MemoryStore):
 @pytest.mark.parametrize("failure", ["late", "broken"])
 async def test_a_store_that_fails_makes_nothing_be_published_twice(failure: str) -> None:
     store: Any = Broken(failure)
-    server = Book({"handshake_timeout": 0.3, "grace": 0.05}, sessions=store)
+    server = Book({"grace": 0.05}, sessions=store)
     server.room("r", publish=True)
     async with server:
+        is_impatient(server)
         first = await Talk.open(server)
         numbers = await publish(first, "r", 3)
         first.cut()

@@ -60,11 +60,16 @@ async def test_a_viewer_sees_rates_rooms_and_connections() -> None:
                 await asyncio.sleep(0.02)
 
         publishing = asyncio.ensure_future(publish())
-        found = await reading(room, lambda reading: reading["rooms"] and reading["rooms"][0][2] > 1)
+
+        def has_all(reading: dict[str, Any]) -> bool:
+            # Between two readings a message may be published only, or delivered only.
+            rates, rooms = reading["rates"], reading["rooms"]
+            is_moving = min(rates["published"], rates["delivered"]) > 0 and reading["p50_ms"] is not None
+            return is_moving and bool(rooms) and bool(rooms[0][2] > 1)
+
+        found = await reading(room, has_all)
         publishing.cancel()
         assert found["rooms"][0][:2] == ["r", 1]
-        # Not compared with each other: the room's count and the node's are read one after the other.
-        assert min(found["rates"]["published"], found["rates"]["delivered"]) > 0
         assert found["p50_ms"] <= found["p99_ms"] <= found["p999_ms"]
         assert (found["now"]["connections"], found["transports"]["websocket"]) == (2, 2)
         node = found["node"]
@@ -78,11 +83,12 @@ async def test_a_slow_reader_is_named_with_its_queue_and_what_has_ended_is_count
         await slow.upgrade("/r")
         for _ in range(200):
             server.publish("r", b"x" * 50_000)
-        found = await reading(room, lambda reading: reading["readers"])
+        # While the messages still come, fewer wait.
+        found = await reading(room, lambda reading: any(row[5] > 50 for row in reading["readers"]))
         [row] = found["readers"]
         conn = server.opened[0]
         assert (row[0], row[1], row[2], row[3], row[7]) == (f"{conn.id:x}", "ann", "127.0.0.1", "websocket", "socket")
-        assert (row[4] > 1 << 20, row[5] > 50, found["now"]["slow"]) == (True, True, 1)
+        assert (row[4] > 1 << 20, found["now"]["slow"]) == (True, 1)
         conn.close(4321, "enough")
         slow.close()
         await reading(room, lambda reading: reading["closes"].get("4321") == 1 and not reading["readers"])
@@ -126,7 +132,7 @@ async def test_a_subscription_of_the_application_is_no_viewer() -> None:
         server.publish("$a", 1)
         for messages in (before, during):
             if messages is before:
-                assert (await asyncio.wait_for(anext(messages), 5)).room == "$a"
+                assert (await within(anext(messages))).room == "$a"
             assert list(messages._rooms) in (["$a"], [])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.fallback import Fallback, asked, http
 from helpers.serving import Book
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 from helpers.wire import Peer
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
@@ -185,7 +185,10 @@ async def test_a_client_that_does_not_answer_pings_is_given_up() -> None:
 
 
 async def test_a_server_that_stops_tells_those_who_wait() -> None:
-    async with Book({"drain_spread": 0.0, "close_timeout": 0.2}) as server, client_of(server) as client:
+    async with (
+        Book({"drain_spread": 0.0, "close_timeout": 0.2, "drain_timeout": DEADLINE}) as server,
+        client_of(server) as client,
+    ):
         await client.open()
         waiting = asyncio.ensure_future(client.hear_type("closing"))
         await until(lambda: server._http.connections == 1)
@@ -210,7 +213,7 @@ async def test_one_connection_serves_many_requests() -> None:
 
 async def test_thousands_of_polls_of_one_link() -> None:
     # Behind requests that wait the end of a connection is not seen, until the first one is answered.
-    config = {"max_http_connections": 20, "http_reserve": 0, "poll_timeout": 0.5}
+    config = {"max_http_connections": 20, "http_reserve": 0, "poll_timeout": 0.5, "ping_timeout": 60.0}
     async with Book(config) as server, client_of(server) as client:
         await client.open()
         request = http("GET", f"/?link={client.link}&received=0")
@@ -228,6 +231,6 @@ async def test_thousands_of_polls_of_one_link() -> None:
         finally:
             for peer in peers:
                 peer.close()
-        await until(lambda: server._http.connections == 0)
+        await until(lambda: server._http.connections == 0, seconds=3 * DEADLINE)
         await client.say({"type": "ping"})
         assert (await client.hear_type("pong"))["type"] == "pong"

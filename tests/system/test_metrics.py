@@ -17,7 +17,7 @@ from helpers.families import families, labels
 from helpers.prometheus import alerts, groupings, panels, prometheus, promtool, selectors
 from helpers.serving import Book
 from helpers.talk import Talk
-from helpers.wait import until, within
+from helpers.wait import PROCESS, until, within
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -193,6 +193,7 @@ async def until_true(condition: Any, site: Site, what: str = "the condition") ->
             await asyncio.sleep(0.1)
 
     try:
-        await within(holds())
+        # Its first scrapes and evaluations come when it has started, and a rate needs two.
+        await within(holds(), PROCESS)
     except asyncio.TimeoutError:
         raise AssertionError(f"waited in vain until {what}") from None

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 from helpers.commands import run
+from helpers.listening import free_port
 from helpers.program import Program
 from helpers.wait import DEADLINE, PROCESS, until, until_sync, within
 from websockets.asyncio.client import unix_connect
@@ -62,7 +63,7 @@ def test_the_unit_takes_the_socket_that_it_is_passed(tmp_path: Path) -> None:
             with Program(*unit_command(tmp_path), launcher=launcher, fds=[given.fileno()]) as server:
                 server.url()
                 asyncio.run(greet(path))
-                assert run("health", "--unix", path).output == "ready\n"
+                assert run("health", "--unix", path, "--timeout", str(DEADLINE)).output == "ready\n"
                 server.kill(signal.SIGTERM)
                 assert server.exit_code() == 0
 
@@ -93,8 +94,7 @@ def filled(text: str) -> str:
 @pytest.mark.asyncio(loop_factories=["asyncio"])  # the server is a process, whose loop is its own business
 async def test_the_services_of_compose_find_each_other(tmp_path: Path) -> None:
     nats, ours = COMPOSE["services"]["nats"], COMPOSE["services"]["fanwire"]
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        port, health_port = one.getsockname()[1], two.getsockname()[1]
+    port, health_port = free_port(), free_port()
     changes = {"/data": str(tmp_path / "data"), "--http_port=8222": f"--http_port={health_port}"}
     options = [filled(option) for option in nats["command"]]
     for old, new in changes.items():

@@ -8,6 +8,9 @@ import pytest
 from helpers.listening import free_port
 from helpers.pages import Page
 
+pytestmark = pytest.mark.timeout(400)
+"""A page may have twenty commands, each of which is a process."""
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

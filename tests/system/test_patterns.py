@@ -283,6 +283,8 @@ async def test_rooms_of_another_priority_are_there_and_lose_nothing_with_the_ses
                 room.on_end(lambda error: ends.append(str(error)))
             for number in range(2):
                 session = client.session
+                # The one before may not have ended yet.
+                await until(lambda: len(server.connections) == 1)
                 server.connections[0].close(4000)
                 for name in names:
                     server.publish(name, number)

@@ -172,7 +172,9 @@ async def test_both_families_at_one_port() -> None:
         assert server.url == f"ws://[::]:{server.port}"
         remotes = []
         for host in ("127.0.0.1", "[::1]"):
-            async with connect(f"ws://{host}:{server.port}/a", compression=None, proxy=None) as member:
+            async with connect(
+                f"ws://{host}:{server.port}/a", compression=None, proxy=None, open_timeout=DEADLINE
+            ) as member:
                 await hears(server, member, host)
                 remotes.append(server.opened[-1].request.remote)
         assert remotes == ["127.0.0.1", "::1"]
@@ -200,7 +202,7 @@ async def test_clients_at_an_inherited_socket() -> None:
         for text in ("one", "two"):
             # Who connects while the server does not run waits for it.
             coming = asyncio.ensure_future(
-                connect(f"ws://127.0.0.1:{port}/a", compression=None, proxy=None).__aenter__()
+                connect(f"ws://127.0.0.1:{port}/a", compression=None, proxy=None, open_timeout=DEADLINE).__aenter__()
             )
             async with server:
                 assert (server.url, server.port) == (f"ws://127.0.0.1:{port}", port)
@@ -220,6 +222,6 @@ async def test_peers_of_a_socket_for_both_families_show_their_own_address(truste
         async with Book(fd=given.fileno(), trusted_proxies=trusted) as server:
             url = f"ws://127.0.0.1:{server.port}/a"
             said = {"X-Forwarded-For": "192.0.2.7"}
-            async with connect(url, compression=None, proxy=None, additional_headers=said):
+            async with connect(url, compression=None, proxy=None, open_timeout=DEADLINE, additional_headers=said):
                 remote = server.opened[0].request.remote
                 assert remote == ("192.0.2.7" if trusted else "127.0.0.1")

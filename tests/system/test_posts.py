@@ -236,6 +236,8 @@ async def test_requests_of_one_link_at_once_have_a_limit() -> None:
         done, _ = await within(asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED))
         answer = done.pop().result()
         assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        # The others are taken or refused before one of them is done.
+        await until(lambda: sum(post.done() for post in posts) == 2)
         is_free.set()
         assert sorted([(await within(post)).status for post in posts]) == [204] * 4 + [429] * 2
 
@@ -249,6 +251,7 @@ async def test_a_client_that_is_too_fast_is_told(transport: str) -> None:
         await client.open()
         await client.say(*[{**note(n), "id": str(n)} for n in range(10)])
         assert (await client.hear_type("error"))["payload"]["code"] == "rate_limited"
+        await until(lambda: len(server.noted) >= 5)
         assert server.noted[:5] == [*range(5)]
 
 

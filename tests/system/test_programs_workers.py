@@ -86,7 +86,10 @@ def test_a_unix_socket_of_workers_outlives_each_of_them(run: Run, tmp_path: Path
     with run("app:server", "--unix", "shared.sock", "--workers", "2", "--nats", "embedded") as program:
         assert program.url() == f"ws+unix:{path}"
         before = workers(program)
-        psutil.Process(min(before)).kill()
+        one = psutil.Process(min(before))
+        one.kill()
+        # It accepts nobody any more.
+        one.wait(PROCESS)
         asyncio.run(talk())
         until_sync(lambda: len(workers(program) - before) == 1, "another one is there", PROCESS)
         for _ in range(8):

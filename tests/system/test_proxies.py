@@ -12,7 +12,7 @@ import pytest
 from helpers.behind import Before, Behind, Tls, answer_to, client, refusal, with_ports
 from helpers.serving import Book, take
 from helpers.site import Noting
-from helpers.wait import until, within
+from helpers.wait import DEADLINE, until, within
 from helpers.wire import Peer
 from websockets.exceptions import ConnectionClosed
 
@@ -60,6 +60,7 @@ async def test_compressed_messages_pass(before: Before, tls: Tls) -> None:
         assert server.stats()["compressed"]["messages"] == 20
 
 
+@pytest.mark.usefixtures("eager_clients")
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
 async def test_a_session_outlives_the_proxy(before: Before, tls: Tls, encoding: str) -> None:
     server = Behind()
@@ -70,6 +71,8 @@ async def test_a_session_outlives_the_proxy(before: Before, tls: Tls, encoding: 
             room = await within(client.join("chat"))
             session = client.session
             await within(client.publish("chat", {"n": 0}))
+            # An attempt before may have been given up by the client alone.
+            opened = list(server.opened)
             # While the proxy is there, while it is gone, and when it is there again.
             numbers = iter(range(1, 300))
             for _ in range(100):
@@ -77,7 +80,7 @@ async def test_a_session_outlives_the_proxy(before: Before, tls: Tls, encoding: 
             edge.stop()
             for _ in range(100):
                 server.publish("chat", {"n": next(numbers)})
-            await until(lambda: server.connections and server.connections[0].is_reconnecting)
+            await until(lambda: opened[-1].is_reconnecting)
             await edge.start()
             for number in numbers:
                 server.publish("chat", {"n": number})
@@ -85,7 +88,7 @@ async def test_a_session_outlives_the_proxy(before: Before, tls: Tls, encoding: 
             assert [message.data["n"] for message in messages] == list(range(300))
             assert not any(message.gap for message in messages)
             assert client.session == session
-        assert len(server.opened) == 1
+        assert server.opened == opened
 
 
 FORGED = {"X-Forwarded-For": "10.9.9.9", "X-Forwarded-Proto": "http", "x-forwarded-for": "10.8.8.8, 127.0.0.1"}
@@ -153,21 +156,21 @@ async def test_refusals_come_through(before: Before, tls: Tls, status: int, afte
 
 
 SHORT = {
-    "nginx": {"proxy_read_timeout    75s;": "proxy_read_timeout 3s;"},
-    "haproxy": {"timeout tunnel          75s": "timeout tunnel 3s"},
+    "nginx": {"proxy_read_timeout    75s;": "proxy_read_timeout 8s;"},
+    "haproxy": {"timeout tunnel          75s": "timeout tunnel 8s"},
 }
 
 
 async def test_pings_keep_a_quiet_connection_open(before: Before, tls: Tls) -> None:
-    # Both proxies cut off what has been quiet for 3 s: the one connection twice, the other not once meanwhile.
-    async with Behind({"ping_interval": 0.5, "ping_timeout": 1.5}) as pinging, Behind() as quiet:
+    # Both proxies cut off what has been quiet for 8 s: the one connection, and meanwhile not the other, which has begun
+    # before. A busy machine has time enough for each ping and its pong.
+    async with Behind({"ping_interval": 0.5, "ping_timeout": 3.5}) as pinging, Behind() as quiet:
         edge = await before(pinging, SHORT).start()
         other = await before(quiet, SHORT).start()
         async with client(edge, tls, "/a") as stays:
-            for _ in range(2):
-                async with client(other, tls) as goes:
-                    with pytest.raises(ConnectionClosed):
-                        await within(goes.recv())
+            async with client(other, tls) as goes:
+                with pytest.raises(ConnectionClosed):
+                    await within(goes.recv())
             pinging.publish("a", "still there")
             assert await take(stays, 1) == ["still there"]
         assert len(pinging.closed) <= 1
@@ -201,7 +204,7 @@ async def test_a_reader_that_is_slow_is_found_out(before: Before, tls: Tls) -> N
 
 
 async def test_the_server_stops_cleanly(before: Before, tls: Tls) -> None:
-    server = Behind()
+    server = Behind({"drain_timeout": DEADLINE, "close_timeout": DEADLINE})
     async with server:
         edge = await before(server).start()
         async with client(edge, tls, "/a") as member:
@@ -221,9 +224,11 @@ MORE_PORTS = {
         "proxy_http_version 1.1;": "proxy_http_version 1.1; proxy_bind $source;",
     },
     "haproxy": {
+        # No check is so late that a server counts as not ready.
+        "inter 2s": "inter 100s",
         "    server one 127.0.0.1:PORT check": (
             "    server one 127.0.0.1:PORT source 127.0.0.2 check\n    server two 127.0.0.1:PORT source 127.0.0.3 check"
-        )
+        ),
     },
 }
 """As docs/deployment.md has it."""

@@ -66,12 +66,10 @@ async def test_no_other_upgrade(before: Before, tls: Tls) -> None:
 
 
 async def test_publishing_by_http(before: Before, tls: Tls) -> None:
-    async def post(edge: Edge, size: int, sent: int, key: str = "key") -> int:
+    async def post(edge: Edge, size: int, sent: int, key: str = "key") -> int | None:
         lines = (f"Content-Length: {size}", "Content-Type: application/octet-stream")
         head = {"Authorization": f"Bearer {key}", "Upgrade": None, "Connection": "close"}
-        async with by_hand(edge, tls) as peer:
-            await peer.send(request("/rooms/a", head, *lines).replace(b"GET", b"POST", 1) + bytes(sent))
-            return (await peer.response()).status
+        return await answer_to(request("/rooms/a", head, *lines).replace(b"GET", b"POST", 1) + bytes(sent), edge, tls)
 
     async with Behind(api_keys=["key"]) as server:
         edge = await before(server).start()
@@ -82,9 +80,12 @@ async def test_publishing_by_http(before: Before, tls: Tls) -> None:
             assert await take(member, 1) == [bytes(size)]
             # What is refused is refused by its head, whether or not the body comes.
             size = (1 << 20) + 1
-            for sent in (0, 10_000, size):
+            for sent in (0, 10_000):
                 assert await post(edge, size, sent) == 413
                 assert await post(edge, size, sent, "another") == 401
+            # Who sends all of it may lose the answer with the connection.
+            assert await post(edge, size, size) in (413, None)
+            assert await post(edge, size, size, "another") in (401, None)
 
 
 async def test_heads(before: Before, tls: Tls) -> None:

@@ -135,8 +135,12 @@ def test_a_server_that_takes_less_gets_smaller_batches() -> None:
 
 def test_a_server_that_is_away_ends_the_wait_at_the_deadline() -> None:
     with answering((503, {}, b"")) as server, fanwire.Publisher(server.url, timeout=0.3) as publisher:
-        with pytest.raises(fanwire.Unavailable, match=r"within 0.3 s and \d+ attempts.*503"):
-            publisher.publish("a", 1)
+        said = ""
+        while "503" not in said:
+            # On a busy machine the last attempt may have got no answer in time.
+            with pytest.raises(fanwire.Unavailable, match=r"within 0.3 s and \d+ attempts") as raised:
+                publisher.publish("a", 1)
+            said = str(raised.value)
         with pytest.raises(fanwire.Unavailable, match=r"within 0\.1 s"):
             publisher.publish("a", 1, timeout=0.1)
     with fanwire.Publisher(server.url, timeout=0.1) as publisher, pytest.raises(fanwire.Unavailable):
@@ -193,7 +197,7 @@ def test_forked_processes_have_connections_of_their_own() -> None:
             child.start()
         publisher.publish("a", 9)
         for child in children:
-            child.join(20)
+            child.join(PROCESS)
         assert [child.exitcode for child in children] == [0, 0, 0]
         publisher.close()
     assert sorted(body[0]["payload"] for body in server.bodies) == [-1, 0, 1, 2, 9]
@@ -304,13 +308,14 @@ def test_who_has_waited_for_a_connection_has_less_time_for_the_answer(monkeypatc
 
 async def test_closing_ends_calls_that_are_under_way_and_leaves_no_connection() -> None:
     with answering((503, {"Retry-After": "1"}, b"")) as server:
-        publisher = fanwire.AsyncPublisher(server.url, timeout=30)
+        publisher = fanwire.AsyncPublisher(server.url, timeout=60)
         call = asyncio.ensure_future(publisher.publish("a", 1))
         await until(lambda: bool(server.bodies), "it has asked")
         await publisher.close()
         with pytest.raises(fanwire.Closed, match="unknown"):
             await within(call)
-        assert len(server.bodies) == 1
+        # One more attempt may have begun before.
+        assert len(server.bodies) <= 2
 
 
 async def test_closing_ends_calls_that_wait_for_a_connection() -> None:
