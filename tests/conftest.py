@@ -19,8 +19,8 @@ LONG_FORMS = {"FANWIRE_MODEL", "FANWIRE_FUZZ_EXAMPLES"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A busy machine is no failure. pytest's own timeout bounds a test. The examples are always the same, so that a change
-    # is not refused for what another one has done; the long forms (make soak, make fuzz) draw new ones.
+    # A busy machine is no failure. pytest's own timeout bounds a test. The examples are always the same, so that a
+    # change is not refused for what another one has done; the long forms (make soak, make fuzz) draw new ones.
     settings.register_profile(
         "fanwire",
         deadline=None,

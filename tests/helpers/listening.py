@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import socket
@@ -28,24 +29,35 @@ HAS_IPV6 = _has_ipv6()
 needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
 
 
+FAMILIES = [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")][: 1 + HAS_IPV6]
+
+WORKERS = 16
+"""More than run at once."""
+
+
+def _ports() -> Iterator[int]:
+    """Each worker of pytest has ports of its own, and none twice soon."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    ports = list(range(20_000 + worker, 32_000, WORKERS))
+    random.Random().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+PORTS = _ports()
+
+
 def free_port() -> int:
     """A port that is free at every address of both families. The kernel gives out higher ones by itself (ip(7),
-    `ip_local_port_range`), so no other program takes it before the test does; and each worker of pytest has its own."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
-    for _ in range(100):
-        port = random.randrange(20_000 + worker, 32_000, WORKERS)
+    `ip_local_port_range`), so no other program takes it before the test does."""
+    for port in itertools.islice(PORTS, 100):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            for family, host in FAMILIES:
                 sock = stack.enter_context(socket.socket(family))
                 if family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.bind((host, port))
             return port
     raise AssertionError("no port is free")
-
-
-WORKERS = 16
-"""More than run at once."""
 
 
 @contextlib.contextmanager
