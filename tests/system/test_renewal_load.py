@@ -15,7 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from helpers.serving import Book
-from helpers.wait import until, within
+from helpers.wait import PROCESS, until, within
 from jwt.algorithms import ECAlgorithm
 
 import fanwire
@@ -25,10 +25,12 @@ from fanwire.codes import CloseCode
 SECONDS = float(os.environ.get("FANWIRE_RENEWALS", "5"))
 STAYERS, LEAVERS, RATE = 20, 5, 500
 LIFE = 1.5
+GOOD = 10
+"""More than change while a busy machine looks at a token."""
 
 
 class Login:
-    """What makes tokens: with the newest of its keys, of which the last three are good."""
+    """What makes tokens: with the newest but one of its keys, of which the last `GOOD` are good."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +40,7 @@ class Login:
 
     def rotate(self) -> None:
         self._keys[f"key {next(self._numbers)}"] = ec.generate_private_key(ec.SECP256R1())
-        self._keys = dict(list(self._keys.items())[-3:])
+        self._keys = dict(list(self._keys.items())[-GOOD:])
         found = [
             {**json.loads(ECAlgorithm.to_jwk(key.public_key())), "kid": name, "alg": "ES256", "use": "sig"}
             for name, key in self._keys.items()
@@ -125,9 +127,11 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
                 published += 1
                 due += 1 / RATE
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-        await until(lambda: all(len(reader.got) >= published for reader in stayers), "all have all")
+            # What a busy machine has not done in time is not made up for: keys would change faster than they are read.
+            due = max(due, time.monotonic())
+        await until(lambda: all(len(reader.got) >= published for reader in stayers), "all have all", PROCESS)
         for reader in stayers:
-            assert reader.got == list(range(published)), reader.subject
+            assert reader.got == list(range(published)), (reader.subject, reader.error)
         # All that was on the way to those who were sent away has ended there. A busy machine has fewer, longer seconds.
         assert second > 0
         assert all(len(leaver.got) < published for leaver in leavers[:second])

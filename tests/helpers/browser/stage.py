@@ -33,6 +33,7 @@ class Stage:
 
     Args:
         config: of the server.
+        tick: how many times a second the feed leaves; 0: each message at once.
         options: of the server.
 
     Attributes:
@@ -41,7 +42,7 @@ class Stage:
         count: how many messages were published in `feed`. Message number n has the payload `{"n": n}`.
     """
 
-    def __init__(self, config: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(self, config: dict[str, Any] | None = None, *, tick: int = 0, **options: Any) -> None:
         self._folders = {"pages": PAGES}
         app = Starlette(
             routes=[
@@ -57,7 +58,7 @@ class Stage:
         )
         self.server = Book(PINGS | (config or {}), app=app, mount="", **options)
         self._scheme = "https" if "tls" in options else "http"
-        self.server.room("feed", history=1_000_000, history_bytes=1 << 28)
+        self.server.room("feed", history=1_000_000, history_bytes=1 << 28, tick=tick)
         self.server.room("up", publish=True, history=1_000_000)
         self.server.room("lobby", presence=True)
         self.server.on("echo", Any)(echo)
