@@ -5,15 +5,15 @@
 //   client    options of `connect`
 //   token     shown by a function, as applications have it
 //   dice      what random numbers are multiplied by, so that waits before attempts are short; default 1
-//   patience  timers of at least so many milliseconds take ten times as long, so that the client takes no slow machine for
-//             a network without WebSockets; default: none
+//   patience  timers of at least so many milliseconds take four times as long, so that the client takes no slow machine
+//             for a network without WebSockets; default: none
 const asked = JSON.parse(new URLSearchParams(location.search).get("options") ?? "{}");
 
 const random = Math.random;
 if (asked.dice !== undefined) Math.random = () => random() * asked.dice;
 
 const setTimer = setTimeout;
-globalThis.setTimeout = (call, ms, ...given) => setTimer(call, ms >= asked.patience ? 10 * ms : ms, ...given);
+globalThis.setTimeout = (call, ms, ...given) => setTimer(call, ms >= asked.patience ? 4 * ms : ms, ...given);
 
 /** The events `message` of all WebSockets. */
 window.events = 0;
