@@ -125,14 +125,20 @@ async def test_what_a_break_has_cost_is_told_or_read_again(nodes: Cluster) -> No
         found = await some(messages, 3)
         logged = [one for one in found if one.room == "log.x"]
         live: list[Message] = [one for one in found if one.room == "live.x"]
-        while len(logged) < 3 or not live or live[-1].data != "last":
+        while len(logged) < 3 or not live or live[-1].data < 4:
             # Again and again: what comes before both are back is lost.
-            b.publish("live.x", "last")
+            number += 1
+            b.publish("live.x", number)
             with contextlib.suppress(asyncio.TimeoutError):
                 one = await within(anext(messages), 0.5)
                 (logged if one.room == "log.x" else live).append(one)
         assert [(one.data, one.gap) for one in logged] == [(1, None), (2, None), (3, None)]
-        assert [one.gap.reason for one in live if one.gap] == ["backplane"]
+        # What has left before the break was noticed may still come.
+        last = 0
+        for one in live:
+            assert one.data == last + 1 or (one.data > last and one.gap is not None)
+            assert one.gap is None or one.gap.reason == "backplane"
+            last = one.data
 
 
 async def test_a_room_of_a_log_for_which_there_was_no_space_is_read_later(
