@@ -52,7 +52,7 @@ class Play:
 
         def tick() -> object:
             for player in self.world.players.values():
-                player.idle = 0  # however long it takes, nobody is out for that
+                player.idle = 0  # a slow machine makes nobody idle
             self.game.tick()
             return holds()
 

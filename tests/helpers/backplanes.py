@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -47,7 +48,7 @@ class Ear:
         self.went_.append(is_up)
 
 
-class World:
+class World(ABC):
     """Backplanes that meet each other, and a way to break them."""
 
     def __init__(self, make: Callable[[], Backplane]) -> None:
@@ -64,12 +65,13 @@ class World:
     def log(self, messages: int = 100, age: float = 300.0) -> Log:
         return Log(f"log.{next(self._logs)}.{id(self)}.*", messages, 16 << 20, age)
 
+    @abstractmethod
     async def break_for_a_while(self) -> None:
-        raise NotImplementedError
+        """All of them lose their connections, and get them back."""
 
+    @abstractmethod
     async def let_pass(self, backplane: Any, log: Log) -> None:
-        """All messages of a log become too old. Those that come later do not."""
-        raise NotImplementedError
+        """Waits until all messages of a log are too old. Those that come later are not."""
 
 
 class MemoryWorld(World):

@@ -22,14 +22,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def fuzz(examples: int) -> settings:
     """Decorates a test that tries so many examples, if nobody asks for another number."""
-    # Times are not what is tested: a hang meets the suite's own timeout. In the suite the examples are always the same,
-    # so that a change is not refused for what another one has done.
-    return settings(
-        max_examples=EXAMPLES or examples,
-        deadline=None,
-        derandomize=not EXAMPLES,
-        suppress_health_check=list(HealthCheck),
-    )
+    # The rest is said by the profile in tests/conftest.py.
+    return settings(max_examples=EXAMPLES or examples, suppress_health_check=list(HealthCheck))
 
 
 def mutants(data: T, seed: int, pieces: Sequence[T]) -> Iterator[T]:

@@ -14,7 +14,7 @@ from helpers.wait import PROCESS, until
 
 
 def embedded(folder: Path) -> EmbeddedServer:
-    """A server that can be started again: at its port, which the kernel gives to nobody else meanwhile."""
+    """A server that can be stopped and started again: its port is not one that the kernel gives to others meanwhile."""
     server = EmbeddedServer(folder)
     server._port = free_port()
     return server

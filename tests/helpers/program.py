@@ -136,7 +136,7 @@ class Lines:
     def join(self) -> None:
         """Waits for the end of the pipe."""
         self._thread.join(PROCESS)
-        # Closing waits for whoever reads.
+        # `close` would wait for the thread, which is still reading.
         assert not self._thread.is_alive(), f"{self.name} is still held by a process"
         self._pipe.close()
 

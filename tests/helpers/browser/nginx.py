@@ -134,7 +134,7 @@ class Nginx:
 
 
 def held_port() -> socket.socket:
-    """A socket that keeps a free port for nginx, which may share it: nobody else finds it free meanwhile."""
+    """A socket that is bound to a free port. While it is open nobody else gets that port, and nginx can."""
     while True:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
